@@ -1,0 +1,12 @@
+"""Every table and topic, declared once; everything else about them is generated."""
+
+from __future__ import annotations
+
+from spymaster.contracts import bronze, gold, lineage, silver
+from spymaster.contracts.column import Column, Table
+
+TABLES: dict[str, Table] = {
+    t.name: t for t in (*bronze.TABLES, *silver.TABLES, *gold.TABLES, *lineage.TABLES)
+}
+
+__all__ = ["TABLES", "Column", "Table"]

@@ -1,0 +1,147 @@
+"""What travels on the bus: four topics, the JSON form of their messages taken from the tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from spymaster.contracts import bronze, gold
+from spymaster.contracts.column import PARTITION, Column, Table, fact, key, session_columns, trace
+
+
+@dataclass(frozen=True)
+class Message:
+    """One kind of message: the topic it travels on, its key, and the columns of its JSON form.
+
+    ``required`` are the names a message must have (None: all facts); ``instead`` replaces the
+    JSON type of a column where the message's form is not the table's.
+    """
+
+    name: str
+    topic: str
+    meaning: str
+    keyed_by: str
+    table: Table
+    required: tuple[str, ...] | None = None
+    instead: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+
+
+#: The user's envelope: what a single JSON event must bring. The rest is the feed's and optional.
+ENVELOPE = (
+    "event_time",
+    "ingest_time",
+    "venue",
+    "symbol",
+    "instrument_type",
+    "underlier",
+    "contract_id",
+    "action",
+    "order_id",
+    "side",
+    "price",
+    "size",
+    "sequence",
+    "payload",
+)
+
+_IDENTITY: tuple[Column, ...] = (
+    fact("vector_time", "int64", "close of the bar; nothing later was used", "ns UTC"),
+    key("model_id", "string", "model that was asked"),
+    fact("contract_id", "string", "contract"),
+    fact("episode_id", "string", "its episode"),
+    key("feature_hash", "string", "the vector"),
+)
+_ROLES = ("champion", "shadow")
+
+SCORE = Table(
+    "gold.inference_scores_stream",
+    "One row per vector, model and role: what the model said, and how long it took.",
+    (
+        *_IDENTITY,
+        fact("model_version", "string", "registered version that answered"),
+        fact("p_break", "float64", "probability of BREAK", "0..1"),
+        fact("p_reject", "float64", "probability of REJECT", "0..1"),
+        fact("p_chop", "float64", "probability of CHOP", "0..1"),
+        fact("prediction", "string", "what it amounts to", values=("BREAK", "REJECT", "CHOP")),
+        Column("role", "string", "champion is acted on", key=True, values=_ROLES),
+        *session_columns(),
+        trace("scored_at", "int64", "when the answer came", "ns UTC"),
+        trace("latency_ms", "float64", "request to answer", "ms"),
+        trace("endpoint", "string", "who answered"),
+    ),
+    PARTITION,
+    append=True,
+)
+
+SCORE_ERROR = Table(
+    "gold.inference_errors_stream",
+    "A vector that was given up, with the reason; it has no score.",
+    (
+        *_IDENTITY,
+        Column("role", "string", "champion or shadow", key=True, values=_ROLES),
+        fact("reason", "string", "why it was given up"),
+        *session_columns(),
+        trace("failed_at", "int64", "when it was given up", "ns UTC"),
+        trace("attempts", "int64", "requests made", "requests"),
+        trace("endpoint", "string", "who was asked"),
+    ),
+    PARTITION,
+    append=True,
+)
+
+MARK = Table(
+    "mbo_raw.control",
+    "A clock mark: every later record of this dataset has ts_recv at or above it.",
+    (
+        Column("control", "string", "kind of control record", values=("mark",)),
+        key("venue", "string", "dataset"),
+        key("ts_recv", "int64", "the feed's time", "ns UTC"),
+    ),
+)
+
+MESSAGES: dict[str, Message] = {
+    m.name: m
+    for m in (
+        Message(
+            "mbo_raw",
+            "mbo_raw",
+            "One MBO record as JSON; batches of them travel in a binary form.",
+            "contract_id",
+            bronze.MBO,
+            ENVELOPE,
+            {
+                "price": {"type": ["number", "null"]},
+                "symbol": {"type": ["string", "integer"]},
+                "order_id": {"type": "integer", "minimum": -(2**63), "maximum": 2**64 - 1},
+            },
+        ),
+        Message("mbo_raw.control", "mbo_raw", "A clock mark, on every partition.", "venue", MARK),
+        Message(
+            "features_gold.vector",
+            "features_gold",
+            "A vector as it is made; it has no label.",
+            "contract_id",
+            gold.SETUP_VECTORS,
+            tuple(c for c in gold.SETUP_VECTORS.facts if c != "label"),
+        ),
+        Message(
+            "features_gold.series",
+            "features_gold",
+            "The compact series of a bar.",
+            "contract_id",
+            gold.FEATURE_SERIES,
+        ),
+        Message("inference_scores", "inference_scores", "A score.", "contract_id", SCORE),
+        Message(
+            "inference_errors",
+            "inference_errors",
+            "A vector that was given up, with the reason.",
+            "contract_id",
+            SCORE_ERROR,
+        ),
+    )
+}
+
+#: The topics themselves, in the order of the way.
+TOPICS = tuple(dict.fromkeys(m.topic for m in MESSAGES.values()))

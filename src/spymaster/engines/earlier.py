@@ -1,0 +1,102 @@
+"""What a session knows of the sessions before it: levels, volumes, the contract to watch."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from spymaster.lake import Lake
+from spymaster.lake.lineage import blake2b_128, canonical_json
+from spymaster.market.instruments import Instruments
+from spymaster.market.roll import select_front
+from spymaster.market.sessions import Session, previous_session
+from spymaster.settings import UnderlierSettings
+
+_LEVELS = {
+    "PD_HIGH": "regular_high_px",
+    "PD_LOW": "regular_low_px",
+    "PD_CLOSE": "regular_last_px",
+}
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """Facts from before the session, all of them inputs of its rows.
+
+    `levels`: per contract PD_HIGH, PD_LOW, PD_CLOSE in 1e-9 currency; `volumes`: of the previous
+    complete session; `rolled`: another contract was selected in the session before.
+    """
+
+    selected: str | None
+    levels: Mapping[str, Mapping[str, int]]
+    volumes: Mapping[str, int]
+    expirations: Mapping[str, int]
+    rolled: bool
+
+    @property
+    def hash(self) -> str:
+        """BLAKE2b-128 of these facts."""
+        return blake2b_128(
+            canonical_json(
+                [self.selected, self.levels, self.volumes, self.expirations, self.rolled]
+            )
+        )
+
+
+def earlier(
+    lake: Lake, session: Session, settings: UnderlierSettings, instruments: Instruments
+) -> Earlier:
+    """Look up the sessions before this one. Only complete ones count, and no half sessions."""
+    summaries = [r for r in _before(lake, "silver.session_summary", session) if _counts(r)]
+    volumes = _volumes(summaries)
+    outrights = instruments.outrights(session.underlier, session.hull.start)
+    stock = f"{session.underlier}.STK"
+    selected = select_front(outrights, session.focus.end, session.session_date, volumes)
+    if selected is None and instruments.has_contract(stock):
+        selected = stock
+    return Earlier(
+        selected=selected,
+        levels=_levels(summaries, previous_session(settings, session.session_date)),
+        volumes=volumes,
+        expirations={
+            str(i.contract_id): i.expiration for i in outrights if i.expiration is not None
+        },
+        rolled=_rolled(lake, session, selected),
+    )
+
+
+def _before(lake: Lake, table: str, session: Session) -> list[dict[str, Any]]:
+    rows = lake.scan(table, filters={"underlier": session.underlier}, missing_ok=True).to_pylist()
+    rows = [r for r in rows if r["session_date"] < session.session_date]
+    return sorted(rows, key=lambda r: (r["session_date"], r["contract_id"]))
+
+
+def _counts(row: Mapping[str, Any]) -> bool:
+    return bool(row["complete"]) and not row["short_session"]
+
+
+def _volumes(summaries: list[dict[str, Any]]) -> dict[str, int]:
+    if not summaries:
+        return {}
+    last = summaries[-1]["session_date"]
+    return {
+        r["contract_id"]: r["volume"]
+        for r in summaries
+        if r["session_date"] == last and r["instrument_type"] != "OPT"
+    }
+
+
+def _levels(summaries: list[dict[str, Any]], yesterday: dt.date) -> dict[str, dict[str, int]]:
+    """Absent, not older, when the session before is missing, incomplete or short."""
+    return {
+        r["contract_id"]: {k: r[c] for k, c in _LEVELS.items() if r[c] is not None}
+        for r in summaries
+        if r["session_date"] == yesterday and r["instrument_type"] != "OPT"
+    }
+
+
+def _rolled(lake: Lake, session: Session, selected: str | None) -> bool:
+    before = [r for r in _before(lake, "silver.contract_day", session) if r["selected"]]
+    return bool(before) and selected is not None and before[-1]["contract_id"] != selected

@@ -1,0 +1,131 @@
+"""Rows gather until there are enough of them, then go to Parquet; one commit per table at the end."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from spymaster.contracts.arrow import to_arrow
+from spymaster.contracts.column import Table
+from spymaster.lake import Lake
+from spymaster.lake.parquet import Part, PartWriter
+from spymaster.stages.rows import Rows
+
+ENOUGH = 1 << 17
+
+
+class Sink:
+    """The tables of one session on their way into the lake.
+
+    Nothing is visible before `commit`; `abandon` leaves no file behind.
+    """
+
+    def __init__(
+        self, lake: Lake, session_date: dt.date, underlier: str, constants: Mapping[str, Any]
+    ) -> None:
+        self.rows: dict[str, int] = defaultdict(int)
+        self._lake, self._date, self._underlier = lake, session_date, underlier
+        self._constants = constants
+        self._waiting: dict[tuple[str, str], list[Rows]] = defaultdict(list)
+        self._writers: dict[str, PartWriter] = {}
+
+    def add(self, rows: Iterable[Rows], instrument_type: str) -> None:
+        """Take rows; write those of a table of which enough have gathered."""
+        for r in rows:
+            if not len(r):
+                continue
+            key = (r.table, instrument_type)
+            self._waiting[key].append(r)
+            self.rows[r.table] += len(r)
+            if sum(map(len, self._waiting[key])) >= ENOUGH:
+                self._write(*key)
+
+    def _write(self, name: str, instrument_type: str) -> None:
+        rows = self._waiting.pop((name, instrument_type))
+        table = self._lake.table(name)
+        whole = combine(table, rows)
+        batch = to_arrow(
+            table,
+            whole.records,
+            {**self._constants, **whole.columns},
+            columns=[c.name for c in table.stored],
+            dictionary=True,
+        )
+        if name not in self._writers:
+            self._writers[name] = self._lake.writer(name)
+        self._writers[name].write(batch, self._partition(instrument_type))
+
+    def _partition(self, instrument_type: str) -> dict[str, Any]:
+        return {
+            "session_date": self._date,
+            "underlier": self._underlier,
+            "instrument_type": instrument_type,
+        }
+
+    def commit(self, tables: Iterable[str], info: Mapping[str, Any]) -> dict[str, int]:
+        """Put the rows in the place of the session's partitions; returns each table's version."""
+        for key in list(self._waiting):
+            self._write(*key)
+        versions = {}
+        for name in tables:
+            parts = self._writers.pop(name).close() if name in self._writers else []
+            for kind in sorted(self._kinds(name, parts)):
+                mine = [p for p in parts if p.partition["instrument_type"] == kind]
+                versions[name] = self._lake.replace(
+                    name, self._partition(kind), mine, info=info
+                ).version
+        return versions
+
+    def _kinds(self, name: str, parts: list[Part]) -> set[str]:
+        """Kinds of contract with new rows, or with old ones that have to go."""
+        here = {"session_date": self._date.isoformat(), "underlier": self._underlier}
+        old = [p for p in self._lake.partitions(name) if p.items() >= here.items()]
+        return {p["instrument_type"] for p in old} | {p.partition["instrument_type"] for p in parts}
+
+    def abandon(self) -> None:
+        """Remove what was written."""
+        for writer in self._writers.values():
+            writer.abandon()
+        self._writers.clear()
+        self._waiting.clear()
+
+
+def combine(table: Table, rows: list[Rows]) -> Rows:
+    """Several pieces of a table as one; a column that differs between pieces becomes per-row."""
+    if len(rows) == 1:
+        return rows[0]
+    records = None
+    if rows[0].records is not None:
+        records = np.concatenate([r.records for r in rows if r.records is not None])
+    columns = {name: _column(table, name, rows) for name in rows[0].columns}
+    return Rows(table.name, records, columns, sum(map(len, rows)))
+
+
+def _column(table: Table, name: str, rows: list[Rows]) -> Any:
+    values = [r.columns[name] for r in rows]
+    if isinstance(values[0], np.ndarray):
+        return np.concatenate(values)
+    if isinstance(values[0], list):
+        return [v for part in values for v in part]
+    if all(v == values[0] for v in values):
+        return values[0]
+    counts = [len(r) for r in rows]
+    if table.by_name[name].type == "string":
+        return _coded(values, counts)
+    return [v for v, n in zip(values, counts, strict=True) for _ in range(n)]
+
+
+def _coded(values: list[str | None], counts: list[int]) -> pa.DictionaryArray:
+    words = sorted({v for v in values if v is not None})
+    place = {w: i for i, w in enumerate(words)}
+    codes: NDArray[np.int32] = np.array([place.get(v or "", -1) for v in values], np.int32)
+    return pa.DictionaryArray.from_arrays(
+        pa.array(np.repeat(codes, counts), mask=np.repeat(codes < 0, counts)),
+        pa.array(words, pa.string()),
+    )

@@ -1,0 +1,115 @@
+"""Where a day's events come from: the landed DBN file, or bronze. Both give the same events."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
+
+from spymaster.engines.bronze_file import BronzeFile, FileRead
+from spymaster.errors import SourceError
+from spymaster.feed.dbn import DbnReader
+from spymaster.lake import Lake
+from spymaster.market.identify import Instrument
+from spymaster.market.instruments import Instruments
+from spymaster.settings import Settings
+from spymaster.stages.bronze_process_dbn import BronzeProcessDBN
+from spymaster.stages.envelope import EVENT_COLUMNS, events_of
+
+Events = tuple[Sequence[Instrument], NDArray[Any]]
+
+
+class Source(Protocol):
+    """A day's file as events in feed order; `last_read` after the last of them."""
+
+    instruments: Instruments
+    last_read: FileRead
+
+    def events(self, row: dict[str, Any], now: Callable[[], int]) -> Iterator[Events]:
+        """(contracts, events indexing them) of a manifest row's file."""
+        ...
+
+
+class DbnSource:
+    """Decodes landed files; one that is not in bronze yet goes into it on the way.
+
+    bronze.mbo takes a file's rows in one commit, once, before the manifest says `ingested`.
+    """
+
+    def __init__(
+        self, lake: Lake, settings: Settings, instruments: Instruments, chunk_records: int
+    ) -> None:
+        self.instruments = instruments
+        self.last_read = FileRead("")
+        self._lake, self._settings, self._chunk = lake, settings, chunk_records
+
+    def events(self, row: dict[str, Any], now: Callable[[], int]) -> Iterator[Events]:
+        """Decode a landed file. SourceError when it is gone or not what landed."""
+        self.last_read = read = FileRead(row["path"])
+        stage = BronzeProcessDBN(row["dataset"], self.instruments, self._settings.underlier)
+        fresh = row["status"] == "landed"
+        into = BronzeFile(self._lake, row, stage, now) if fresh else None
+        try:
+            with DbnReader(self._local(row["path"])) as reader:
+                for chunk in reader.chunks(self._chunk):
+                    done = stage.advance(chunk.records)
+                    read.records += len(chunk.records)
+                    read.skipped += done.skipped
+                    read.refused += len(done.refused)
+                    if into is not None:
+                        into.write(chunk, done)
+                    yield stage.contracts, done.events
+                if reader.damage is not None:
+                    read.damage = f"record {reader.damage.record}: {reader.damage.reason}"
+            read.last_mark = stage.last_mark
+            if into is not None:
+                into.commit(read)
+        except BaseException:
+            if into is not None:
+                into.abandon()
+            raise
+
+    def _local(self, path: str) -> Path:
+        place = self._lake.place
+        if place.local is None:
+            raise SourceError(
+                f"{place.uri(path)}: landed files are decoded from a local root only. "
+                "Use a folder as root, or the Spark engine."
+            )
+        return place.local / path
+
+
+class BronzeSource:
+    """Reads bronze.mbo back, file by file as they landed, in the feed's order."""
+
+    def __init__(
+        self, lake: Lake, settings: Settings, instruments: Instruments, chunk_records: int
+    ) -> None:
+        self.instruments = instruments
+        self.last_read = FileRead("")
+        self._lake, self._chunk = lake, chunk_records
+        self._known = instruments.by_contract()
+        self._steps = {k: int(v.price_step or 1) for k, v in self._known.items()}
+
+    def events(self, row: dict[str, Any], now: Callable[[], int]) -> Iterator[Events]:
+        """The events of one landed file, from its rows in bronze."""
+        self.last_read = read = FileRead(row["path"])
+        if row["status"] == "landed":
+            raise SourceError(
+                f"{row['path']} has landed and is not in bronze. Run: spymaster hist bronze"
+            )
+        names: list[str] = []
+        for batch in self._lake.batches(
+            "bronze.mbo",
+            {"batch_id": row["batch_id"]},
+            EVENT_COLUMNS,
+            self._chunk,
+            dictionary=True,
+        ):
+            events = events_of(batch, names, self._steps)
+            read.records += len(events)
+            yield [self._known[n] for n in names], events
+        read.last_mark = row["last_mark"]
+        read.damage = "its end" if row["status"] == "damaged" else None

@@ -1,0 +1,129 @@
+"""A file comes in: what it holds, where it lies, and what it says of instruments."""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from spymaster.errors import SourceError
+from spymaster.feed.dbn import DbnReader, file_day
+from spymaster.feed.dbn_definitions import read_definitions
+from spymaster.lake.landing import Delivery, Landed, land
+from spymaster.lake.tables import Lake
+from spymaster.market.identify import Instrument, from_definition, from_symbol
+from spymaster.settings import Settings
+
+log = logging.getLogger(__name__)
+
+DEFINITIONS = "bronze.definitions"
+#: A file of several kinds lies under its underlier's main one.
+_MAIN_FIRST = ("FUT", "STK", "OPT")
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a DBN file holds, before it lands."""
+
+    delivery: Delivery
+    instruments: tuple[Instrument, ...]
+    unidentified: tuple[str, ...]
+
+
+def inspect(path: Path, settings: Settings) -> Contents:
+    """Read a file's head, and its definitions; SourceError when no table takes it.
+
+    A file that brings nothing of a configured underlier is refused.
+    """
+    with DbnReader(path) as reader:
+        meta = reader.metadata
+        schema = "mixed" if meta.schema is None else str(meta.schema)
+        day = file_day(meta, path)
+        mapped, unidentified = _mapped(meta.mappings, str(meta.dataset), settings)
+        defined: list[Instrument] = []
+        if schema != "mbo":
+            records = read_definitions(reader)
+            defined = [from_definition(r, str(meta.dataset), settings.underlier) for r in records]
+        start, end = int(meta.start), _defined_end(meta.end)
+    instruments = defined or mapped
+    underlier, kinds = _main(path, instruments, str(meta.dataset), settings)
+    delivery = Delivery(
+        dataset=str(meta.dataset),
+        schema=schema,
+        underlier=underlier,
+        instrument_type=kinds[0],
+        instrument_types=tuple(kinds),
+        yyyymmdd=day.strftime("%Y%m%d"),
+        start=start,
+        end=end,
+    )
+    return Contents(delivery, tuple(instruments), tuple(unidentified))
+
+
+def deliver(lake: Lake, path: Path, settings: Settings, now: int) -> Landed:
+    """Land a file and write down what it says of instruments, once. `now` ns UTC."""
+    contents = inspect(path, settings)
+    landed = land(lake, path, contents.delivery, now)
+    batch = landed.row["batch_id"]
+    rows = [replace(i, batch_id=batch).to_row() for i in _distinct(contents.instruments)]
+    if rows:
+        lake.append_rows(DEFINITIONS, rows, app=(f"{DEFINITIONS}/{batch}", 1))
+    for reason in contents.unidentified[:5]:
+        log.warning("%s: %s", path.name, reason)
+    return landed
+
+
+def _distinct(instruments: Iterable[Instrument]) -> list[Instrument]:
+    return list(dict.fromkeys(instruments))
+
+
+def _mapped(
+    mappings: Mapping[str, Sequence[Any]], dataset: str, settings: Settings
+) -> tuple[list[Instrument], list[str]]:
+    found: list[Instrument] = []
+    unidentified: list[str] = []
+    for symbol, intervals in mappings.items():
+        for interval in intervals:
+            number, start, end = _interval(interval)
+            if not number.isdigit():
+                continue
+            instrument, reason = from_symbol(
+                dataset, symbol, int(number), start, end, settings.underlier
+            )
+            if instrument is None:
+                unidentified.append(reason)
+            else:
+                found.append(instrument)
+    return found, unidentified
+
+
+def _interval(interval: Any) -> tuple[str, dt.date, dt.date]:
+    if isinstance(interval, dict):
+        return str(interval["symbol"]), interval["start_date"], interval["end_date"]
+    return str(interval.symbol), interval.start_date, interval.end_date
+
+
+def _defined_end(end: Any) -> int | None:
+    return None if end is None or int(end) >= 2**63 - 1 else int(end)
+
+
+def _main(
+    path: Path, instruments: list[Instrument], dataset: str, settings: Settings
+) -> tuple[str, list[str]]:
+    """The underlier that most of the file belongs to, and its kinds of contract."""
+    wanted = [i for i in instruments if i.underlier is not None]
+    if not wanted:
+        here = [name for name, u in settings.underlier.items() if u.venue == dataset]
+        symbols = ", ".join(sorted({i.raw_symbol for i in instruments})[:5]) or "no symbol at all"
+        raise SourceError(
+            f"{path}: dataset {dataset} with {symbols}: nothing in it belongs to a configured "
+            f"underlier; of {dataset} there are: {', '.join(here) or 'none'}. "
+            "Add [underlier.NAME] to spymaster.toml, or land the definitions of that day first."
+        )
+    underlier = Counter(str(i.underlier) for i in wanted).most_common(1)[0][0]
+    kinds = {str(i.instrument_type) for i in wanted if i.underlier == underlier}
+    return underlier, sorted(kinds, key=_MAIN_FIRST.index)

@@ -1,0 +1,167 @@
+"""What traders do next: join, leave, change their mind, or trade.
+
+Quotes follow the fair value; the lean of the flow (`tilt`, +1 up, -1 down) changes who joins,
+who leaves and who trades, never where the fair value is.
+"""
+
+from __future__ import annotations
+
+import math
+
+from spymaster.feed.simulator.book import draw_size, enter, leave, link, pick, take_id, unlink
+from spymaster.feed.simulator.draws import below, exponential, normal, uniform
+from spymaster.feed.simulator.hot import hot
+from spymaster.feed.simulator.market import ASK, BID, LADDER, Market
+from spymaster.feed.simulator.matching import hidden_trade, trade
+from spymaster.feed.simulator.path import APPROACH, EPISODE, Plan
+from spymaster.feed.simulator.tape import ADD, CANCEL, MODIFY, begin, end, write
+
+#: How far the lean moves the odds of a buyer, and the depth of the book.
+_LEAN_TRADES, _LEAN_DEPTH, _LEAN_LEVEL = 0.3, 0.5, 0.75
+
+
+@hot
+def act(m: Market, plan: Plan) -> None:
+    """One decision of one trader."""
+    s = m.state[0]
+    gap = s.fair - 0.5 * (s.bid + s.ask)
+    u = uniform(m.rng)
+    if u < 1.5e-4:
+        hidden_trade(m, plan)
+    elif u < 0.12 + (0.1 if abs(gap) > 1.0 else 0.0) + (0.3 if abs(gap) > 2.5 else 0.0):
+        _aggress(m, plan, gap)
+    elif s.ask - s.bid > 1 and uniform(m.rng) < 0.7:
+        _improve(m, gap)
+    else:
+        _rest(m, plan)
+
+
+@hot
+def _aggress(m: Market, plan: Plan, gap: float) -> None:
+    s = m.state[0]
+    if abs(gap) > 1.0:
+        buyer = BID if gap > 0 else ASK
+        side = ASK if gap > 0 else BID
+        best = s.ask if side == ASK else s.bid
+        reach = int(min(3.0, abs(gap) / 2.0)) * (1 if side == ASK else -1)
+        limit = round(s.fair)
+        limit = min(limit, best + reach) if side == ASK else max(limit, best + reach)
+        want = m.qty[side, best] * (1 + abs(reach))
+        trade(m, plan, buyer, want, limit, uniform(m.rng) < 0.4)
+        return
+    odds = min(0.95, max(0.05, 0.5 + 0.25 * gap + _LEAN_TRADES * s.tilt))
+    buyer = BID if uniform(m.rng) < odds else ASK
+    side = ASK if buyer == BID else BID
+    best = s.ask if side == ASK else s.bid
+    size = draw_size(m)
+    if uniform(m.rng) < 0.9:
+        size = min(size, m.qty[side, best] - 1)
+    if size > 0 and abs(best - s.fair) < 3.0:
+        trade(m, plan, buyer, size, best, False)
+
+
+@hot
+def _improve(m: Market, gap: float) -> None:
+    """A wide market is narrowed from the side that the fair value favours."""
+    s = m.state[0]
+    up = gap > 0.3 * normal(m.rng)
+    if up:
+        px = min(max(math.floor(s.fair - 0.25), s.bid + 1), s.ask - 1)
+    else:
+        px = max(min(math.ceil(s.fair + 0.25), s.ask - 1), s.bid + 1)
+    _add(m, BID if up else ASK, px)
+
+
+@hot
+def _rest(m: Market, plan: Plan) -> None:
+    s = m.state[0]
+    side = BID if uniform(m.rng) < 0.5 else ASK
+    k = int(exponential(m.rng, 3.0))
+    if uniform(m.rng) < 0.03:
+        k = 10 + int(exponential(m.rng, 40.0))
+    target = s.depth * (0.7 + 0.12 * min(k, 10)) if k < 30 else 1.5
+    if k <= 8:
+        target *= 1.0 + (_LEAN_DEPTH if side == BID else -_LEAN_DEPTH) * s.tilt
+    px = s.bid - k if side == BID else s.ask + k
+    if k == 0 and (s.bid > s.fair - 0.1 if side == BID else s.ask < s.fair + 0.1):
+        # A quote on the wrong side of the fair value is pulled.
+        target *= 0.1
+    p = plan[0]
+    if s.leads and (p.mode == APPROACH or p.mode == EPISODE) and uniform(m.rng) < 0.1:
+        level = p.level + p.s * below(m.rng, int(p.touch) + 1)
+        ahead = ASK if p.s > 0 else BID
+        if (level > s.bid + 1) if ahead == ASK else (level < s.ask - 1):
+            # Who believes in a break pulls the orders in its way; who does not, adds to them.
+            side, px = ahead, level
+            target = 2.0 * s.depth * (1.0 - _LEAN_LEVEL * s.tilt * p.s)
+    px = min(max(px, 2), LADDER - 2)
+    count = m.held[side, px]
+    u = uniform(m.rng)
+    if count > 0 and u < 0.2:
+        _change(m, side, px)
+    elif u * (target + count) < target:
+        _add(m, side, px)
+    elif count > 0:
+        slot = pick(m, side, px)
+        begin(m)
+        write(m, CANCEL, side, px, m.orders[slot].size, m.orders[slot].id)
+        leave(m, slot)
+        end(m)
+
+
+@hot
+def _add(m: Market, side: int, px: int) -> None:
+    size = draw_size(m)
+    hidden = size * (1 + below(m.rng, 6)) if uniform(m.rng) < 0.03 else 0
+    order_id = take_id(m)
+    if enter(m, order_id, side, px, size, hidden) >= 0:
+        begin(m)
+        write(m, ADD, side, px, size, order_id)
+        end(m)
+
+
+@hot
+def _change(m: Market, side: int, px: int) -> None:
+    """An order is made smaller (keeps its place), larger (loses it), or moved."""
+    s = m.state[0]
+    slot = pick(m, side, px)
+    order = m.orders[slot]
+    u = uniform(m.rng)
+    begin(m)
+    if u < 0.4 and order.size > 1:
+        less = 1 + below(m.rng, order.size - 1)
+        order.size -= less
+        m.qty[side, px] -= less
+    elif u < 0.65:
+        unlink(m, slot)
+        order.size += draw_size(m)
+        link(m, slot)
+    elif u > 0.03 * 0.65 + 0.65:
+        move = 1 + below(m.rng, 3)
+        to = px + (move if uniform(m.rng) < 0.5 else -move)
+        if side == BID:
+            to = min(to, s.ask - 1)
+        else:
+            to = max(to, s.bid + 1)
+        unlink(m, slot)
+        order.px = to
+        link(m, slot)
+    write(m, MODIFY, side, order.px, order.size, order.id)
+    end(m)
+
+
+@hot
+def act_before_open(m: Market) -> None:
+    """Orders for the opening auction come and go, and may cross."""
+    s = m.state[0]
+    side = BID if uniform(m.rng) < 0.5 else ASK
+    best = s.bid if side == BID else s.ask
+    if uniform(m.rng) < 0.35 and m.held[side, best] > 0:
+        slot = pick(m, side, best)
+        begin(m)
+        write(m, CANCEL, side, best, m.orders[slot].size, m.orders[slot].id)
+        leave(m, slot)
+        end(m)
+    else:
+        px = round(s.fair + (-1.5 if side == BID else 1.5) + 3.0 * normal(m.rng))
+        _add(m, side, px)

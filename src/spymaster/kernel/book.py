@@ -1,0 +1,282 @@
+"""The order book of one contract: what each record does to the resting orders.
+
+Domain, section 1. T, F and N leave the book alone; F says that the next C or M of that
+order with the same ts_event is an execution and not a cancel.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numba import njit
+
+from spymaster.contracts.event import (
+    ACTION_ADD,
+    ACTION_CANCEL,
+    ACTION_CLEAR,
+    ACTION_FILL,
+    ACTION_MODIFY,
+    SIDE_BID,
+)
+from spymaster.kernel import ladder, orders
+from spymaster.kernel.layout import (
+    A_FLOW_CT,
+    A_FLOW_SZ,
+    A_OLD_SZ,
+    A_UNKNOWN,
+    ADDED,
+    AGE_UNKNOWN,
+    ASK,
+    BID,
+    CANCELLED,
+    EXECUTED,
+    I64,
+    N_ID,
+    N_KEY,
+    N_SIDE,
+    N_SZ,
+    NONE,
+    O_ENTRY,
+    O_ID,
+    O_KEY,
+    O_PENDING,
+    O_PENDING_TS,
+    O_PRIORITY,
+    O_SIDE,
+    O_SZ,
+    P_ORIGIN,
+    P_TICK,
+    REFILLED,
+    S_COUNTS,
+    S_DIRTY,
+    S_N_ASK,
+    S_N_BID,
+    S_N_ORDERS,
+    S_N_SNAP,
+    S_PRIORITY,
+    S_SNAP_RECV,
+    SIDE_MASK,
+    TOP_KEY,
+    BookState,
+    key_of,
+)
+
+NEAR_TICKS = 10
+OLD_US = 1_000_000
+
+
+@njit(cache=True, inline="always")
+def micros(p: I64, t: int) -> int:
+    """Microseconds since the session's input began."""
+    return (t - p[P_ORIGIN]) // 1000
+
+
+@njit(cache=True)
+def flow(b: BookState, kind: int, side: int, key: int, sz: int) -> bool:
+    """Count `sz` in the open bar if it happened within 10 ticks of the previous best."""
+    best = b.top[side, TOP_KEY, 0]
+    if b.s[S_COUNTS] == 0 or best == NONE or abs(best - key) > NEAR_TICKS * b.p[P_TICK]:
+        return False
+    b.acc[A_FLOW_SZ + 2 * kind + side] += sz
+    b.acc[A_FLOW_CT + 2 * kind + side] += 1
+    return True
+
+
+@njit(cache=True)
+def rest(
+    b: BookState, order_id: int, side: int, key: int, sz: int, entry: int, unknown: int
+) -> None:
+    """A new order goes to the end of the queue at its price."""
+    slot = orders.insert(b.orders, b.s, order_id)
+    row = b.orders[slot]
+    row[O_KEY] = key
+    row[O_SZ] = sz
+    row[O_SIDE] = (side + 1) | unknown
+    row[O_ENTRY] = entry
+    row[O_PRIORITY] = b.s[S_PRIORITY]
+    row[O_PENDING] = 0
+    row[O_PENDING_TS] = NONE
+    b.s[S_PRIORITY] += 1
+    ladder.add(b.levels, b.s, side, key, sz, entry, 1 if unknown == 0 else 0)
+
+
+@njit(cache=True, inline="always")
+def _side(row: I64) -> int:
+    return (row[O_SIDE] & SIDE_MASK) - 1
+
+
+@njit(cache=True, inline="always")
+def _known(row: I64) -> int:
+    return 0 if row[O_SIDE] & AGE_UNKNOWN else 1
+
+
+@njit(cache=True)
+def shrink(b: BookState, slot: int, sz: int) -> None:
+    """Take `sz` off a resting order that keeps its place; at 0 it is gone."""
+    row = b.orders[slot]
+    gone = 1 if row[O_SZ] == sz else 0
+    ladder.take(b.levels, b.s, _side(row), row[O_KEY], sz, row[O_ENTRY], _known(row), gone)
+    row[O_SZ] -= sz
+    if gone:
+        orders.remove(b.orders, b.s, slot)
+
+
+@njit(cache=True)
+def filled(b: BookState, row: I64, ts_event: int, at_most: int, now_us: int) -> int:
+    """How much of a C or M is the fill that an F announced; uses it up."""
+    pending = row[O_PENDING] if row[O_PENDING_TS] == ts_event else 0
+    row[O_PENDING] = 0
+    executed = min(pending, at_most)
+    if executed > 0:
+        side = _side(row)
+        if flow(b, EXECUTED, side, row[O_KEY], executed) and now_us - row[O_ENTRY] > OLD_US:
+            b.acc[A_OLD_SZ + side] += executed
+    return executed
+
+
+@njit(cache=True)
+def cancel(b: BookState, slot: int, sz: int, ts_event: int, now_us: int, note: Any) -> None:
+    """C: takes `sz` off an order; what no F explains was cancelled."""
+    row = b.orders[slot]
+    taken = min(sz, row[O_SZ])
+    executed = filled(b, row, ts_event, taken, now_us)
+    note.executed_sz = executed
+    note.cancelled_sz = taken - executed
+    if taken > executed:
+        flow(b, CANCELLED, _side(row), row[O_KEY], taken - executed)
+    if taken > 0:
+        shrink(b, slot, taken)
+
+
+@njit(cache=True)
+def modify(
+    b: BookState, slot: int, side: int, key: int, sz: int, ts_event: int, now_us: int, note: Any
+) -> None:
+    """M: the order now has this price and size; a better offer of size goes to the end."""
+    row = b.orders[slot]
+    order_id = row[O_ID]
+    old = row[O_SZ]
+    executed = filled(b, row, ts_event, old, now_us)
+    left = old - executed
+    note.executed_sz = executed
+    if side != _side(row) or key != row[O_KEY]:
+        note.cancelled_sz = left
+        note.added_sz = sz
+        if left > 0:
+            flow(b, CANCELLED, _side(row), row[O_KEY], left)
+        flow(b, ADDED, side, key, sz)
+        shrink(b, slot, old)
+        rest(b, order_id, side, key, sz, now_us, 0)
+    elif sz > left:
+        if executed > 0:
+            # An iceberg shows its next slice: hidden size, neither added nor cancelled.
+            note.refilled_sz = sz - left
+            flow(b, REFILLED, side, key, sz - left)
+        else:
+            note.added_sz = sz - left
+            flow(b, ADDED, side, key, sz - left)
+        shrink(b, slot, old)
+        rest(b, order_id, side, key, sz, now_us, 0)
+    else:
+        note.cancelled_sz = left - sz
+        if left > sz:
+            flow(b, CANCELLED, side, key, left - sz)
+        if old > sz:
+            shrink(b, slot, old - sz)
+
+
+@njit(cache=True)
+def clear(b: BookState) -> None:
+    """R: nothing rests any more."""
+    b.orders[:, O_SIDE] = 0
+    b.s[S_N_ORDERS] = 0
+    b.s[S_N_BID] = 0
+    b.s[S_N_ASK] = 0
+    b.s[S_DIRTY] = 1
+
+
+@njit(cache=True)
+def apply(b: BookState, record: Any, t: int, note: Any) -> None:
+    """Let one live record act on the book; `note` takes its effect."""
+    action = record.action
+    side = BID if record.side == SIDE_BID else ASK
+    now_us = micros(b.p, t)
+    if action == ACTION_FILL:
+        slot = orders.find(b.orders, b.s, record.order_id)
+        if slot >= 0:
+            row = b.orders[slot]
+            if row[O_PENDING_TS] != record.ts_event:
+                row[O_PENDING] = 0
+                row[O_PENDING_TS] = record.ts_event
+            row[O_PENDING] += record.size
+        return
+    if action == ACTION_CLEAR:
+        clear(b)
+        return
+    if action != ACTION_ADD and action != ACTION_CANCEL and action != ACTION_MODIFY:
+        return
+    b.s[S_DIRTY] = 1
+    key = key_of(side, record.price)
+    slot = orders.find(b.orders, b.s, record.order_id)
+    if (slot < 0) != (action == ACTION_ADD):
+        b.acc[A_UNKNOWN] += b.s[S_COUNTS]
+    if slot < 0:
+        if action != ACTION_CANCEL and record.size > 0:
+            note.added_sz = record.size
+            flow(b, ADDED, side, key, record.size)
+            rest(b, record.order_id, side, key, record.size, now_us, 0)
+    elif action == ACTION_CANCEL:
+        cancel(b, slot, record.size, record.ts_event, now_us, note)
+    elif record.size == 0:
+        cancel(b, slot, b.orders[slot, O_SZ], record.ts_event, now_us, note)
+    else:
+        modify(b, slot, side, key, record.size, record.ts_event, now_us, note)
+
+
+@njit(cache=True)
+def gather(b: BookState, record: Any) -> None:
+    """A record of an open market snapshot waits until the snapshot is whole."""
+    if record.action == ACTION_CLEAR:
+        b.s[S_N_SNAP] = 0
+    elif record.action == ACTION_ADD:
+        side = BID if record.side == SIDE_BID else ASK
+        row = b.snap[b.s[S_N_SNAP]]
+        row[N_ID] = record.order_id
+        row[N_SIDE] = side
+        row[N_KEY] = key_of(side, record.price)
+        row[N_SZ] = record.size
+        b.s[S_N_SNAP] += 1
+
+
+@njit(cache=True)
+def replace(b: BookState) -> int:
+    """The gathered snapshot becomes the book; returns in how many orders they differed."""
+    s = b.s
+    old = b.orders.copy()
+    n_old = s[S_N_ORDERS]
+    clear(b)
+    entry = micros(b.p, s[S_SNAP_RECV])
+    for i in range(s[S_N_SNAP]):
+        row = b.snap[i]
+        twice = orders.find(b.orders, s, row[N_ID])
+        if twice >= 0:
+            shrink(b, twice, b.orders[twice, O_SZ])
+        if row[N_SZ] > 0:
+            rest(b, row[N_ID], row[N_SIDE], row[N_KEY], row[N_SZ], entry, AGE_UNKNOWN)
+    s[S_N_SNAP] = 0
+    shared = 0
+    same = 0
+    for i in range(old.shape[0]):
+        if old[i, O_SIDE] == 0:
+            continue
+        slot = orders.find(b.orders, s, old[i, O_ID])
+        if slot >= 0:
+            shared += 1
+            now = b.orders[slot]
+            if (
+                _side(now) == _side(old[i])
+                and now[O_KEY] == old[i, O_KEY]
+                and now[O_SZ] == old[i, O_SZ]
+            ):
+                same += 1
+    return (n_old - shared) + (s[S_N_ORDERS] - shared) + (shared - same)

@@ -1,0 +1,132 @@
+"""Where each number of a book's state lives: names for the columns of a few int64 arrays.
+
+A state is arrays only, so that the same bytes serve a checkpoint, Spark's state store and a test.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+I64 = NDArray[np.int64]
+NONE = -(2**63)
+BID, ASK = 0, 1
+
+
+def _count(n: int) -> range:
+    return range(n)
+
+
+# What does not change in a session: `p`
+(
+    P_STEP,  # price step, 1e-9 currency
+    P_TICK,  # steps per tick
+    P_ORIGIN,  # ns UTC that microseconds count from
+    P_BAR0,  # first bar of the bars window, as t // 5 s
+    P_BAR1,  # first bar after it
+    P_DENSE,  # 1: a bar without events is a row too
+    P_WARM,  # 1: the session so far is known
+    P_N_TRADING,  # number of trading intervals
+    P_TRADING,  # their starts and ends follow
+) = _count(9)
+MAX_TRADING = 8
+P_SIZE = P_TRADING + 2 * MAX_TRADING
+
+# Scalars: `s`
+(
+    S_T,  # t of the last record
+    S_STARTED,  # 1: a record was seen
+    S_EVENT_OPEN,
+    S_EVENT_TS,  # its ts_event
+    S_EVENT_RECV,  # its first ts_recv
+    S_SNAP_OPEN,
+    S_SNAP_RECV,  # its first ts_recv
+    S_SNAP_LAST,  # its last ts_recv
+    S_N_SNAP,  # orders gathered
+    S_N_ORDERS,
+    S_BITS,  # log2 of the order table's size
+    S_N_BID,  # price levels per side
+    S_N_ASK,
+    S_PRIORITY,  # next place in the queues
+    S_INITIALISED,  # 1: a snapshot or a clear was seen
+    S_GOOD,  # 1: the book may be believed
+    S_INIT_T,  # since when
+    S_BAR,  # the open bar, as t // 5 s
+    S_COUNTS,  # 1: the current event lies in the bars window
+    S_SAMPLE_T,  # time of the last sample
+    S_UNCROSSED,  # at it: 1 when two-sided and bid < ask
+    S_DIRTY,  # 1: the book changed since the largest orders were looked up
+    S_LARGEST_SZ,  # bid, ask
+    _S_LARGEST_SZ_ASK,
+    S_LARGEST_STEPS,  # bid, ask
+    _S_LARGEST_STEPS_ASK,
+    S_MARK,  # highest clock mark
+) = _count(27)
+S_SIZE = 27
+
+# An order: a row of `orders`; its slot is empty while O_SIDE is 0
+O_ID, O_KEY, O_SZ, O_SIDE, O_ENTRY, O_PRIORITY, O_PENDING, O_PENDING_TS = _count(8)
+SIDE_MASK, AGE_UNKNOWN = 3, 4  # O_SIDE: 1 + side, and a flag
+
+# A price level: a column of `levels[side]`, sorted by key, the best one last.
+# Key: the price of a bid, minus the price of an ask, so that higher is always better.
+L_KEY, L_SZ, L_CT, L_AGE, L_KNOWN = _count(5)
+
+# An order of an open market snapshot: a row of `snap`
+N_ID, N_SIDE, N_KEY, N_SZ = _count(4)
+
+# The last sample's best prices: `top[side]`
+TOP_KEY, TOP_SZ = _count(2)
+TOP_LEVELS = 5
+
+# The open bar: `acc`
+(
+    A_OPEN,
+    A_HIGH,
+    A_LOW,
+    A_CLOSE,
+    A_HIGH_T,
+    A_LOW_T,
+    A_VOLUME,
+    A_BUY,
+    A_SELL,
+    A_TRADES,
+    A_PX_SZ,  # sum of price x size
+    A_NS_BOOK,
+    A_TW_MID2,  # sum of (bid + ask) x ns
+    A_TW_SPREAD,
+    A_TW_SZ,  # bid, ask
+    _A_TW_SZ_ASK,
+    A_TW_DEPTH,  # bid, ask
+    _A_TW_DEPTH_ASK,
+    A_MLOFI,  # 5 of them
+) = _count(19)
+A_FLOW_SZ = A_MLOFI + TOP_LEVELS  # [kind, side]
+ADDED, CANCELLED, EXECUTED, REFILLED = _count(4)
+A_FLOW_CT = A_FLOW_SZ + 8
+A_OLD_SZ = A_FLOW_CT + 8  # bid, ask
+A_EVENTS = A_OLD_SZ + 2
+A_UNKNOWN, A_CROSSED, A_BACKWARDS, A_LOST_LAST, A_DRIFT = (A_EVENTS + i for i in range(1, 6))
+A_SIZE = A_EVENTS + 6
+
+
+class BookState(NamedTuple):
+    """One contract's book and its open bar."""
+
+    p: I64  # [P_SIZE]
+    s: I64  # [S_SIZE]
+    orders: I64  # [2**bits, 8]
+    levels: I64  # [2, 5, capacity]
+    snap: I64  # [capacity, 4]
+    top: I64  # [2, 2, TOP_LEVELS]
+    held: I64  # [2, 2]: best size and depth per side at the last sample
+    acc: I64  # [A_SIZE]
+
+
+@njit(cache=True, inline="always")
+def key_of(side: int, price: int) -> int:
+    """A price on the scale where higher is better for its side; its own inverse."""
+    return price if side == BID else -price

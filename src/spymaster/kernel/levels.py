@@ -1,0 +1,86 @@
+"""Prices that traders watch: highs and lows of premarket, opening range, the day before.
+
+A level is the highest or lowest *trade* of its window, and nobody knows it before the window ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from spymaster.contracts.silver import LEVEL_TYPES
+from spymaster.kernel.layout import I64, NONE
+from spymaster.kernel.state import pack, unpack
+
+#: `type` indexes LEVEL_TYPES, `price` is in steps, `known_at` ns UTC.
+LEVEL = np.dtype([("type", "<i8"), ("price", "<i8"), ("known_at", "<i8")])
+
+_START, _END, _HIGH, _LOW, _TRADES, _TOLD = range(6)
+_HIGH_TYPE = (LEVEL_TYPES.index("PM_HIGH"), LEVEL_TYPES.index("OR_HIGH"))
+_LOW_TYPE = (LEVEL_TYPES.index("PM_LOW"), LEVEL_TYPES.index("OR_LOW"))
+
+
+@njit(cache=True)
+def _follow(windows: I64, trades: NDArray[Any]) -> None:
+    for i in range(trades.shape[0]):
+        t, price = trades[i].t, trades[i].price
+        for w in range(windows.shape[0]):
+            if windows[w, _START] <= t < windows[w, _END]:
+                if windows[w, _TRADES] == 0 or price > windows[w, _HIGH]:
+                    windows[w, _HIGH] = price
+                if windows[w, _TRADES] == 0 or price < windows[w, _LOW]:
+                    windows[w, _LOW] = price
+                windows[w, _TRADES] += 1
+
+
+class SessionLevels:
+    """The levels of one contract and session, each told once, when it is known.
+
+    `premarket` and `opening_range` are (start, end) in ns UTC; `previous` maps PD_HIGH, PD_LOW,
+    PD_CLOSE to prices in steps and may lack any; they are known at `session_start`.
+    """
+
+    def __init__(
+        self,
+        premarket: tuple[int, int],
+        opening_range: tuple[int, int],
+        previous: Mapping[str, int],
+        session_start: int,
+    ) -> None:
+        self._windows = np.zeros((2, 6), np.int64)
+        self._windows[:, :2] = premarket, opening_range
+        self._previous = np.array(
+            [(LEVEL_TYPES.index(k), v, session_start) for k, v in sorted(previous.items())],
+            np.int64,
+        ).reshape(-1, 3)
+
+    def advance(self, trades: NDArray[Any]) -> None:
+        """Take trades (`TRADE`)."""
+        _follow(self._windows, trades)
+
+    def close(self, watermark: int) -> NDArray[Any]:
+        """No later trade has a t below `watermark`: the levels (`LEVEL`) that became known."""
+        told: list[tuple[int, int, int]] = [(a, b, c) for a, b, c in self._previous.tolist()]
+        self._previous = self._previous[:0]
+        for w, row in enumerate(self._windows):
+            if row[_TOLD] == 0 and watermark != NONE and watermark >= row[_END]:
+                row[_TOLD] = 1
+                if row[_TRADES]:
+                    told.append((_HIGH_TYPE[w], int(row[_HIGH]), int(row[_END])))
+                    told.append((_LOW_TYPE[w], int(row[_LOW]), int(row[_END])))
+        return np.array(told, LEVEL)
+
+    def to_bytes(self) -> bytes:
+        """The whole state."""
+        return pack("LEVELS", 1, [self._windows, self._previous])
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> SessionLevels:
+        """Levels that go on where `to_bytes` left off. ValueError for another version."""
+        levels = cls.__new__(cls)
+        levels._windows, levels._previous = unpack(data, "LEVELS", 1)[1]
+        return levels

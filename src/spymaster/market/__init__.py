@@ -1,0 +1,1 @@
+"""Sessions and calendars, instruments, symbols, ticks, front month."""

@@ -1,0 +1,267 @@
+"""The settings: one frozen object, built once from defaults < file < environment < overrides."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from hashlib import blake2b
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
+
+from spymaster.errors import ContractError
+from spymaster.market.clock import clock_seconds, clock_text
+from spymaster.market.windows import session_offsets, window_text
+
+PREFIX = "SPYMASTER_"
+CONFIG_VARIABLE = "SPYMASTER_CONFIG"
+CONFIG_FILE = "spymaster.toml"
+
+Clock = Annotated[str, AfterValidator(lambda text: clock_text(clock_seconds(text)))]
+WindowText = Annotated[str, AfterValidator(window_text)]
+AtLeastOne = Annotated[int, Field(ge=1)]
+#: A folder of the lake and a part of an environment variable.
+Root = Annotated[str, Field(pattern=r"^[A-Z0-9][A-Z0-9.]*$")]
+Name = Annotated[str, Field(min_length=1)]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+class WindowSettings(_Frozen):
+    """The windows of a session, as half-open New York clock times."""
+
+    bars: WindowText = "08:30-16:00"
+    premarket: WindowText = "05:00-09:30"
+    opening_range: WindowText = "09:30-09:45"
+    focus: WindowText = "08:30-12:30"
+    trigger: WindowText = "09:30-12:30"
+    regular: WindowText = "09:30-16:00"
+
+
+class ApproachSettings(_Frozen):
+    """How near is a touch, how far is a break, how long may it take."""
+
+    scale: Literal["range", "fixed"] = "range"
+    touch_ticks: AtLeastOne = 4
+    barrier_ticks: AtLeastOne = 24
+    approach_bars: AtLeastOne = 24
+    timeout_bars: AtLeastOne = 144
+    max_episodes: AtLeastOne = 10
+
+    @model_validator(mode="after")
+    def _touch_is_nearer(self) -> ApproachSettings:
+        if self.touch_ticks >= self.barrier_ticks:
+            raise ValueError(
+                f"touch_ticks {self.touch_ticks} is not below barrier_ticks {self.barrier_ticks};"
+                " a level is touched before it breaks"
+            )
+        return self
+
+
+class UnderlierSettings(_Frozen):
+    """One market: its model, its feed, its calendar and its windows."""
+
+    model_id: Name
+    venue: Name
+    calendar: Name
+    boundary: Clock = "17:00"
+    windows: WindowSettings = WindowSettings()
+    approach: ApproachSettings = ApproachSettings()
+
+    @model_validator(mode="after")
+    def _windows_nest(self) -> UnderlierSettings:
+        boundary = clock_seconds(self.boundary)
+        spans: dict[str, tuple[int, int]] = {}
+        for name, text in self.windows.model_dump().items():
+            try:
+                spans[name] = session_offsets(text, boundary)
+            except ValueError as error:
+                raise ValueError(f"windows.{name} {error}") from None
+        for inner, outer in (("trigger", "focus"), ("focus", "bars")):
+            if spans[inner][0] < spans[outer][0] or spans[outer][1] < spans[inner][1]:
+                raise ValueError(
+                    f"windows.{inner} {getattr(self.windows, inner)} does not lie within"
+                    f" windows.{outer} {getattr(self.windows, outer)}"
+                )
+        return self
+
+
+DEFAULTS: Mapping[str, Any] = {
+    "root": "./spymaster-data",
+    "underlier": {
+        "ES": {
+            "model_id": "ES_MODEL",
+            "venue": "GLBX.MDP3",
+            "calendar": "CME_Equity",
+            "boundary": "17:00",
+        },
+        "TSLA": {
+            "model_id": "TSLA_MODEL",
+            "venue": "XNAS.ITCH",
+            "calendar": "NASDAQ",
+            "boundary": "20:00",
+            "approach": {"touch_ticks": 20, "barrier_ticks": 150},
+        },
+    },
+}
+
+
+class Settings(_Frozen):
+    """Everything a person may set. ``Settings()`` is the defaults alone; use ``load``."""
+
+    root: Name = DEFAULTS["root"]
+    underlier: dict[Root, UnderlierSettings] = Field(
+        default_factory=lambda: {
+            name: UnderlierSettings(**values) for name, values in DEFAULTS["underlier"].items()
+        }
+    )
+
+    @classmethod
+    def load(cls, config: Path | None = None, **overrides: Any) -> Settings:
+        """Defaults, then the file, then the environment, then what the command line says.
+
+        The file is ``config``, else SPYMASTER_CONFIG, else spymaster.toml where it exists. An
+        override of None is not given. Raises ContractError for an unknown key or a bad value.
+        """
+        given = {key: value for key, value in overrides.items() if value is not None}
+        file, values = _file(config)
+        sources = [("command line", given), ("environment", _environment()), (file, values)]
+        merged: dict[str, Any] = dict(DEFAULTS)
+        for _, source in reversed(sources):
+            merged = _merge(merged, source)
+        try:
+            return cls.model_validate(merged)
+        except ValidationError as error:
+            raise ContractError(_explain(error, sources)) from None
+
+    def of(self, name: str) -> UnderlierSettings:
+        """The settings of one underlier; ContractError names those there are."""
+        if name not in self.underlier:
+            raise ContractError(
+                f"settings: underlier {name!r} is not configured;"
+                f" allowed: {', '.join(self.underlier)}."
+                f" Add a table [underlier.{name}] to {CONFIG_FILE}"
+            )
+        return self.underlier[name]
+
+    def config_hash(self, underlier: str) -> str:
+        """BLAKE2b-128 of everything that changes this underlier's rows (not where they lie)."""
+        values = {"underlier": underlier, **self.of(underlier).model_dump(mode="json")}
+        text = json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        return blake2b(text.encode(), digest_size=16).hexdigest()
+
+    def to_toml(self) -> str:
+        """The effective values as a file that loads to the same settings."""
+        return "\n".join(_toml(self.model_dump(mode="json"), ())).strip() + "\n"
+
+
+def _file(config: Path | None) -> tuple[str, dict[str, Any]]:
+    named = config or os.environ.get(CONFIG_VARIABLE) or None
+    path = Path(named or CONFIG_FILE)
+    if named is None and not path.exists():
+        return str(path), {}
+    try:
+        return str(path), tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ContractError(
+            f"{path}: cannot be read ({error.strerror}). Name a file with --config or"
+            f" {CONFIG_VARIABLE}, or unset them to use the defaults"
+        ) from None
+    except ValueError as error:
+        raise ContractError(f"{path}: not a TOML file: {error}. Correct it at that place") from None
+
+
+def _environment() -> dict[str, Any]:
+    """SPYMASTER_ROOT, SPYMASTER_UNDERLIER__ES__APPROACH__SCALE and the like, as nested tables.
+
+    Other SPYMASTER_ names without ``__`` belong to tests, secrets and deployments.
+    """
+    values: dict[str, Any] = {}
+    for variable, text in sorted(os.environ.items()):
+        parts = variable.removeprefix(PREFIX).split("__")
+        if variable.startswith(PREFIX) and (len(parts) > 1 or parts[0] == "ROOT"):
+            for part in reversed(_keys(parts)):
+                nested: Any = {part: text}
+                text = nested
+            values = _merge(values, nested)
+    return values
+
+
+def _keys(parts: list[str]) -> list[str]:
+    """An underlier's name is upper case, all other keys are lower case."""
+    return [p.upper() if n == 1 else p.lower() for n, p in enumerate(parts)]
+
+
+def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(below)
+    for key, value in above.items():
+        old = merged.get(key)
+        both = isinstance(old, Mapping) and isinstance(value, Mapping)
+        merged[key] = _merge(old or {}, value) if both else value
+    return merged
+
+
+def _explain(error: ValidationError, sources: list[tuple[str, dict[str, Any]]]) -> str:
+    errors = error.errors()
+    more = f" ({len(errors) - 1} more like it)" if len(errors) > 1 else ""
+    return _sentence(errors[0], sources) + more
+
+
+def _sentence(problem: ErrorDetails, sources: list[tuple[str, dict[str, Any]]]) -> str:
+    path = tuple(str(part) for part in problem["loc"] if part != "[key]")
+    key, source = ".".join(path), _source(path, sources)
+    if problem["type"] == "extra_forbidden":
+        allowed = ", ".join(_allowed(path))
+        return f"{source}: unknown key {key}; allowed: {allowed}. Remove it or correct its name"
+    if problem["type"] == "missing":
+        return f"{source}: {key} is missing; an underlier without defaults needs it. Add it"
+    message = re.sub(r"^(Value error, |(Input|String) should )", "", problem["msg"])
+    found = problem["input"]
+    if isinstance(found, Mapping | BaseModel):
+        return f"{source}: {key}: {message}. Correct it, or leave it out for the default"
+    return (
+        f"{source}: {key} = {json.dumps(found, default=str)}: should"
+        f" {message.removeprefix('must ')}. Correct it, or leave it out for the default"
+    )
+
+
+def _source(path: tuple[str, ...], sources: list[tuple[str, dict[str, Any]]]) -> str:
+    """The highest source that says something at this place, or else nearest above it."""
+    for depth in range(len(path), 0, -1):
+        for name, values in sources:
+            here: Any = values
+            for part in path[:depth]:
+                here = here.get(part) if isinstance(here, Mapping) else None
+            if here is not None:
+                return name
+    return "settings"
+
+
+def _allowed(path: tuple[str, ...]) -> list[str]:
+    models: dict[str, type[BaseModel]] = {"windows": WindowSettings, "approach": ApproachSettings}
+    by_depth: dict[int, type[BaseModel]] = {1: Settings, 3: UnderlierSettings}
+    model = by_depth.get(len(path)) or models[path[2]]
+    return list(model.model_fields)
+
+
+def _toml(table: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[str]:
+    """Values before tables, as TOML needs them; its strings are JSON's."""
+    plain = {key: value for key, value in table.items() if not isinstance(value, Mapping)}
+    if plain and path:
+        yield f"\n[{'.'.join(_bare(part) for part in path)}]"
+    for key, value in plain.items():
+        yield f"{key} = {json.dumps(value, ensure_ascii=False)}"
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            yield from _toml(value, (*path, key))
+
+
+def _bare(key: str) -> str:
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else json.dumps(key)

@@ -1,0 +1,148 @@
+"""BronzeProcessDBN: the exchange's records, whole, each with its identity and its session."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spymaster.contracts.event import EVENT, NOTE_BACKWARDS
+from spymaster.feed.dbn_check import REASONS, check
+from spymaster.kernel import identity
+from spymaster.kernel.layout import NONE
+from spymaster.market.clock import DAY_NS
+from spymaster.market.identify import Instrument
+from spymaster.market.instruments import Instruments
+from spymaster.market.sessions import session_dates
+from spymaster.settings import UnderlierSettings
+
+_E9 = 1_000_000_000
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A record that could not be accepted: its place in the chunk, and why."""
+
+    index: int
+    reason: str
+
+
+@dataclass
+class Processed:
+    """A chunk of the feed after bronze.
+
+    `events`: the accepted records as the kernel reads them, in feed order, `contract` indexing
+    the stage's `contracts`; `sources`: their places in the chunk.
+    """
+
+    events: NDArray[Any]
+    sources: NDArray[np.int64]
+    refused: list[Refused] = field(default_factory=list)
+    skipped: int = 0
+
+
+class BronzeProcessDBN:
+    """Gives every record of one feed its identity, contract and session; refuses what is broken.
+
+    State per feed (a file or a connection): the running maximum of ts_recv, and per instrument
+    the last ts_recv with its count. Reads DBN records, writes bronze.mbo and bronze.quarantine.
+    """
+
+    reads: tuple[str, ...] = ()
+    writes = ("bronze.mbo", "bronze.quarantine")
+
+    def __init__(
+        self, venue: str, instruments: Instruments, underliers: Mapping[str, UnderlierSettings]
+    ) -> None:
+        self.contracts: list[Instrument] = []
+        self._venue, self._instruments, self._underliers = venue, instruments, underliers
+        self._slots = np.zeros((0, identity.SLOT), np.int64)
+        self._high = np.array([NONE], np.int64)
+
+    @property
+    def last_mark(self) -> int | None:
+        """The highest ts_recv of the feed so far, ns UTC: its clock mark."""
+        return None if self._high[0] == NONE else int(self._high[0])
+
+    def advance(self, records: NDArray[Any]) -> Processed:
+        """Take DBN records (`MBO_RECORD`) in feed order."""
+        verdicts = check(records)
+        events = np.zeros(len(records), EVENT)
+        i = 0
+        while i < len(records):
+            i = identity.identify(records, verdicts, i, self._slots, self._high, events)
+            if i < len(records):
+                self._resolve(records[i])
+        accepted = np.flatnonzero(verdicts == identity.ACCEPTED)
+        refused = [
+            Refused(int(k), self._reason(records[k], int(verdicts[k])))
+            for k in np.flatnonzero(
+                (verdicts != identity.ACCEPTED) & (verdicts != identity.NOT_WANTED)
+            )
+        ]
+        skipped = int((verdicts == identity.NOT_WANTED).sum())
+        return Processed(events[accepted], accepted, refused, skipped)
+
+    def _resolve(self, record: Any) -> None:
+        """Look an instrument up for the UTC day of the record; numbers are unique within a day."""
+        ts = max(int(self._high[0]), int(record["ts_recv"]))
+        number = int(record["instrument_id"])
+        key = int(record["publisher_id"]) * identity.PUBLISHER + number
+        self._slots, at = identity.with_slot(self._slots, key)
+        slot = self._slots[at]
+        slot[identity.K_UNTIL] = (ts // DAY_NS + 1) * DAY_NS
+        found = self._instruments.resolve(self._venue, number, ts)
+        if found is None:
+            slot[identity.K_CONTRACT] = identity.UNIDENTIFIED
+        elif found.contract_id is None:
+            slot[identity.K_CONTRACT] = identity.SKIPPED
+        else:
+            slot[identity.K_CONTRACT] = self._index(found)
+            slot[identity.K_STEP] = found.price_step
+
+    def _index(self, found: Instrument) -> int:
+        for i, known in enumerate(self.contracts):
+            if known == found:
+                return i
+        self.contracts.append(found)
+        return len(self.contracts) - 1
+
+    def _reason(self, record: Any, verdict: int) -> str:
+        number = int(record["instrument_id"])
+        if verdict == identity.NOT_IDENTIFIED:
+            return (
+                f"instrument {number}: neither a definition nor a symbol mapping of "
+                f"{self._venue} names it; land the definitions of that day"
+            )
+        if verdict == identity.OFF_GRID:
+            price = int(record["price"])
+            return f"price {price / _E9:.9f} is no multiple of the contract's price step"
+        return REASONS[verdict]
+
+    def sessions(self, events: NDArray[Any]) -> Iterator[tuple[dt.date, str, str, NDArray[Any]]]:
+        """(session_date, underlier, instrument_type, indices) of accepted events, per partition."""
+        kinds = [(c.underlier, c.instrument_type) for c in self.contracts]
+        for kind in sorted({(str(u), str(t)) for u, t in kinds}):
+            member = np.array([k == kind for k in kinds], np.bool_)
+            mine = np.flatnonzero(member[events["contract"]])
+            if not len(mine):
+                continue
+            u = self._underliers[kind[0]]
+            ends = np.array([events["ts_recv"][mine].min(), events["ts_recv"][mine].max()])
+            first, last = session_dates(u, ends)
+            dates = (
+                np.full(len(mine), first)
+                if first == last
+                else session_dates(u, np.ascontiguousarray(events["ts_recv"][mine]))
+            )
+            for date in np.unique(dates):
+                yield date.astype(object), *kind, mine[dates == date]
+
+
+def payload_of(record: Any, note: int) -> str:
+    """What else a record had: its own ts_recv where that ran backwards."""
+    return f'{{"ts_recv":{int(record["ts_recv"])}}}' if note & NOTE_BACKWARDS else "{}"

@@ -1,0 +1,70 @@
+"""What the stages must know of one contract in one session."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from spymaster.contracts.event import LATENESS_NS
+from spymaster.kernel.approach import ApproachParams
+from spymaster.kernel.contract_book import BookParams
+from spymaster.market.sessions import Session
+from spymaster.settings import ApproachSettings
+
+
+@dataclass(frozen=True)
+class ContractDay:
+    """One contract in one session: its grid, the session's windows, and what was known before.
+
+    `selected`: levels, episodes and vectors are made for it. `previous` holds the levels of the
+    day before (PD_HIGH, PD_LOW, PD_CLOSE) in 1e-9 currency, as far as there are any.
+    """
+
+    contract_id: str
+    instrument_type: str
+    price_step: int
+    tick: int
+    session: Session
+    approach: ApproachSettings
+    model_id: str
+    selected: bool
+    previous: Mapping[str, int] = field(default_factory=dict)
+    warm: bool = True
+
+    @property
+    def tick_steps(self) -> int:
+        return self.tick // self.price_step
+
+    @property
+    def touch_ticks(self) -> int:
+        return self.approach.touch_ticks
+
+    @property
+    def barrier_ticks(self) -> int:
+        return self.approach.barrier_ticks
+
+    def book_params(self) -> BookParams:
+        s = self.session
+        return BookParams(
+            price_step=self.price_step,
+            tick_steps=self.tick_steps,
+            origin=s.input_start - LATENESS_NS,
+            bars=(s.bars.start, s.bars.end),
+            trading=[(w.start, w.end) for w in s.trading],
+            dense=self.instrument_type != "OPT",
+            warm=self.warm,
+        )
+
+    def approach_params(self) -> ApproachParams:
+        s, a = self.session, self.approach
+        return ApproachParams(
+            bars=(s.bars.start, s.bars.end),
+            focus=(s.focus.start, s.focus.end),
+            trigger=(s.trigger.start, s.trigger.end),
+            touch_ticks=self.touch_ticks,
+            barrier_ticks=self.barrier_ticks,
+            approach_bars=a.approach_bars,
+            timeout_bars=a.timeout_bars,
+            max_episodes=a.max_episodes,
+            tick_steps=self.tick_steps,
+        )

@@ -1,0 +1,132 @@
+"""The envelope: bronze.mbo's rows from DBN records, and the kernel's events from those rows."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from spymaster.contracts import TABLES
+from spymaster.contracts.arrow import to_arrow
+from spymaster.contracts.event import EVENT, F_SNAPSHOT, NOTE_BACKWARDS
+from spymaster.kernel.identity import UNDEF_PRICE
+from spymaster.kernel.layout import NONE
+from spymaster.market.identify import Instrument
+from spymaster.stages.bronze_process_dbn import payload_of
+
+MBO = TABLES["bronze.mbo"]
+_ACTIONS, _SIDES = "ACMRTFN", "BAN"
+
+
+def _codes(letters: str) -> NDArray[np.int32]:
+    table = np.zeros(256, np.int32)
+    for i, letter in enumerate(letters):
+        table[ord(letter)] = i
+    return table
+
+
+_ACTION_CODE, _SIDE_CODE = _codes(_ACTIONS), _codes(_SIDES)
+
+
+def envelope(
+    records: NDArray[Any],
+    events: NDArray[Any],
+    contracts: Sequence[Instrument],
+    venue: str,
+    batch_id: str,
+    now: int,
+    partition: tuple[dt.date, str, str],
+) -> pa.RecordBatch:
+    """Rows of bronze.mbo from accepted DBN records and their events. `now` ns UTC."""
+    price = records["price"].astype(np.int64)
+    price[price == UNDEF_PRICE] = NONE
+    session_date, underlier, instrument_type = partition
+    return to_arrow(
+        MBO,
+        None,
+        {
+            "event_time": records["ts_event"],
+            "ingest_time": now,
+            "venue": venue,
+            "symbol": _dictionary(events["contract"], [c.raw_symbol for c in contracts]),
+            "contract_id": _dictionary(events["contract"], [str(c.contract_id) for c in contracts]),
+            "action": _dictionary(_ACTION_CODE[records["action"]], list(_ACTIONS)),
+            "order_id": records["order_id"],
+            "side": _dictionary(_SIDE_CODE[records["side"]], list(_SIDES)),
+            "price": price,
+            "size": records["size"].astype(np.int64),
+            "sequence": records["sequence"].astype(np.int64),
+            "payload": _payload(records, events),
+            "ts_recv": events["ts_recv"],
+            "event_index": events["event_index"],
+            "is_snapshot": records["flags"] & F_SNAPSHOT != 0,
+            "ts_in_delta": records["ts_in_delta"],
+            "flags": records["flags"].astype(np.int32),
+            "channel_id": records["channel_id"].astype(np.int32),
+            "publisher_id": records["publisher_id"].astype(np.int32),
+            "instrument_id": records["instrument_id"].astype(np.int64),
+            "batch_id": batch_id,
+            "session_date": session_date,
+            "underlier": underlier,
+            "instrument_type": instrument_type,
+        },
+        dictionary=True,
+    )
+
+
+def _dictionary(codes: NDArray[Any], words: list[str]) -> pa.DictionaryArray:
+    return pa.DictionaryArray.from_arrays(pa.array(codes, pa.int32()), pa.array(words, pa.string()))
+
+
+def _payload(records: NDArray[Any], events: NDArray[Any]) -> Any:
+    backwards = np.flatnonzero(events["notes"] & NOTE_BACKWARDS)
+    if not len(backwards):
+        return "{}"
+    words = ["{}", *(payload_of(records[i], NOTE_BACKWARDS) for i in backwards)]
+    codes = np.zeros(len(records), np.int32)
+    codes[backwards] = np.arange(1, len(words))
+    return _dictionary(codes, words)
+
+
+#: What the kernel needs of bronze.mbo.
+EVENT_COLUMNS = [
+    "event_time", "ts_recv", "order_id", "price", "size", "event_index", "contract_id", "action",
+    "side", "flags", "payload",
+]  # fmt: skip
+
+
+def events_of(rows: pa.RecordBatch, contracts: list[str], steps: dict[str, int]) -> NDArray[Any]:
+    """The kernel's events (`EVENT`) from rows of bronze.mbo with dictionary-coded strings.
+
+    `contracts` takes new contracts at its end; `steps` gives each one's price step, 1e-9.
+    """
+    out = np.zeros(rows.num_rows, EVENT)
+    out["ts_event"] = rows["event_time"].to_numpy()
+    for name in ("ts_recv", "order_id", "size", "event_index"):
+        out[name] = rows[name].to_numpy()
+    out["flags"] = rows["flags"].to_numpy()
+    out["action"] = _letters(rows["action"])
+    out["side"] = _letters(rows["side"])
+    words = rows["contract_id"].dictionary.to_pylist()
+    for word in words:
+        if word not in contracts:
+            contracts.append(word)
+    place = np.array([contracts.index(w) for w in words], np.int32)
+    step = np.array([steps[w] for w in words], np.int64)
+    codes = rows["contract_id"].indices.to_numpy()
+    out["contract"] = place[codes]
+    price = rows["price"].fill_null(NONE).to_numpy()
+    out["price"] = np.where(price == NONE, NONE, price // step[codes])
+    plain = np.array([w == "{}" for w in rows["payload"].dictionary.to_pylist()], np.bool_)
+    out["notes"] = np.where(plain[rows["payload"].indices.to_numpy()], 0, NOTE_BACKWARDS)
+    return out
+
+
+def _letters(column: pa.DictionaryArray) -> NDArray[np.uint8]:
+    letters = np.array([ord(w) for w in column.dictionary.to_pylist()], np.uint8)
+    picked: NDArray[np.uint8] = letters[column.indices.to_numpy()]
+    return picked
