@@ -1,7 +1,7 @@
 """The local engine: one loop over the feed's days, from files or from bronze, to the lake's tables.
 
-Source, advance, sink. Batch is a source that ends. Days are read in order, each file once, by all
-the sessions that need something of it.
+Source, advance, sink. Batch is a source that ends. Sessions are computed in order, each over the
+files of its days.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from spymaster.engines.earlier import earlier
 from spymaster.engines.session_run import Outcome, SessionRun
 from spymaster.engines.source import BronzeSource, DbnSource, Source
 from spymaster.errors import SessionError
-from spymaster.feed.deliver import deliver
+from spymaster.feed.deliver import deliver, settle
 from spymaster.lake import Lake
 from spymaster.lake.manifest import Manifest, utc_day
 from spymaster.market.clock import DAY_NS, utc_midnight
@@ -83,6 +83,7 @@ class LocalEngine:
             self.report.landed += landed.new
             self.report.known += not landed.new
             rows.append(landed.row)
+        settle(self.lake, self.settings, self.now())
         self.report.seconds["land"] += time.perf_counter() - started
         return rows
 
@@ -139,7 +140,7 @@ class LocalEngine:
             return [asked] if needed & {utc_day(r) for r in rows} else []
         touched: dict[dt.date, Session] = {}
         for row in rows:
-            start = utc_midnight(dt.datetime.strptime(utc_day(row), "%Y%m%d").date())
+            start = _midnight(utc_day(row))
             for s in sessions_touched(u, name, start, start + DAY_NS):
                 touched[s.session_date] = s
         return [touched[d] for d in sorted(touched)]
@@ -153,31 +154,28 @@ class LocalEngine:
         layers: Sequence[str],
         from_bronze: bool,
     ) -> None:
-        """Read the days in order; a session opens at its first day and is written after its last."""
-        needed = {d.strftime("%Y%m%d") for s in sessions for d in s.utc_days()}
+        """Session after session: each needs what is known of the one before.
+
+        A day is read once, unless two sessions share it (windows across midnight UTC).
+        """
+        needed = {f"{d:%Y%m%d}" for s in sessions for d in s.utc_days()}
         by_day: dict[str, list[dict[str, Any]]] = defaultdict(list)
         for row in rows:
             fresh = not from_bronze and row["status"] == "landed" and row in given
             if utc_day(row) in needed or fresh:
                 by_day[utc_day(row)].append(row)
         source = self._bronze_source() if from_bronze else self._dbn_source()
-        waiting, open_runs = list(sessions), []
-        try:
-            for day in sorted(set(by_day) | needed):
-                midnight = utc_midnight(dt.datetime.strptime(day, "%Y%m%d").date())
-                for s in [s for s in waiting if s.input_start <= midnight]:
-                    waiting.remove(s)
-                    open_runs.append(self._open(s, rows, source.instruments, layers))
-                self._day(source, by_day[day], day, open_runs)
-                for run in [
-                    r for r in open_runs if r.session.utc_days()[-1].strftime("%Y%m%d") <= day
-                ]:
-                    open_runs.remove(run)
-                    self._finish(run)
-        except BaseException:
-            for run in open_runs:
+        for s in sessions:
+            run = self._open(s, rows, source.instruments, layers)
+            try:
+                for day in (f"{d:%Y%m%d}" for d in s.utc_days()):
+                    self._day(source, by_day[day], day, [run])
+                self._finish(run)
+            except BaseException:
                 run.abandon()
-            raise
+                raise
+        for day in sorted(set(by_day) - needed):
+            self._day(source, by_day[day], day, [])
 
     def _open(
         self,
@@ -208,16 +206,17 @@ class LocalEngine:
             read = self._read(source, row, runs)
             if read.last_mark is not None:
                 marks.append(read.last_mark)
-                if read.damage:
-                    for run in runs:
-                        run.gap(read.last_mark, f"{row['path']} ends early: {read.damage}")
+            if read.damage:
+                since = _midnight(day) if read.last_mark is None else read.last_mark
+                for run in runs:
+                    run.gap(since, f"{row['path']} ends early: {read.damage}")
         for run in runs:
             if marks:
                 run.close(max(marks))
 
     def _missing_day(self, run: SessionRun, day: str) -> None:
         """A day that the session needs before its last one has no file: a named gap."""
-        midnight = utc_midnight(dt.datetime.strptime(day, "%Y%m%d").date())
+        midnight = _midnight(day)
         run.gap(midnight, f"no file of {day}")
         gap = {
             "venue": self.settings.of(run.session.underlier).venue,
@@ -263,3 +262,7 @@ class LocalEngine:
 
     def _bronze_source(self) -> BronzeSource:
         return BronzeSource(self.lake, self.settings, self._instruments(), self.chunk_records)
+
+
+def _midnight(day: str) -> int:
+    return utc_midnight(dt.datetime.strptime(day, "%Y%m%d").date())

@@ -164,7 +164,7 @@ class SessionRun:
         return events if keep.all() else events[keep]
 
     def gap(self, ts_recv: int, reason: str) -> None:
-        """Records are missing after `ts_recv` (ns UTC): books are not to be believed until a snapshot."""
+        """Records are missing after `ts_recv`, ns UTC: no book is good until a snapshot."""
         self._missing.append(reason)
         event = np.zeros(1, EVENT)
         event["action"], event["ts_event"], event["ts_recv"] = ACTION_GAP, ts_recv, ts_recv

@@ -1,4 +1,4 @@
-"""Rows gather until there are enough of them, then go to Parquet; one commit per table at the end."""
+"""Rows gather, go to Parquet when there are enough, and become visible in one commit per table."""
 
 from __future__ import annotations
 

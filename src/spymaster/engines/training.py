@@ -1,4 +1,4 @@
-"""Vectors meet their outcomes at the end of a session: labels in place, and what may be learnt from."""
+"""Vectors meet their outcomes at a session's end: labels, and what may be learnt from."""
 
 from __future__ import annotations
 

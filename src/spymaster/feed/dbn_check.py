@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from spymaster.contracts.event import (
     ACTION_ADD,
@@ -20,6 +19,7 @@ from spymaster.contracts.event import (
     SIDE_BID,
     SIDE_NONE,
 )
+from spymaster.kernel.compiled import compiled
 
 UNDEF = 2**63 - 1
 UNDEF_SIZE = 2**32 - 1
@@ -41,7 +41,7 @@ OK, BAD_ACTION, BAD_SIDE, BAD_TIME, NO_SIZE, NO_SIDE, NO_PRICE, EMPTY_ADD = rang
 TRADE_NO_PRICE, EMPTY_TRADE = 8, 9
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def check(records: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
     """What is wrong with each record: the first broken rule, 0 if none.
 
@@ -53,8 +53,8 @@ def check(records: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
     return codes
 
 
-@njit(cache=True, nogil=True, inline="always")
-def _reason(r):  # type: ignore[no-untyped-def]
+@compiled
+def _reason(r: Any) -> int:
     action, side = r.action, r.side
     quote = action in (ACTION_ADD, ACTION_MODIFY)
     trade = action == ACTION_TRADE

@@ -5,7 +5,8 @@ from __future__ import annotations
 import databento_dbn
 import numpy as np
 import numpy.typing as npt
-from numba import njit
+
+from spymaster.kernel.compiled import compiled
 
 #: DBN's MboMsg, the same in versions 1, 2 and 3. Unsigned times and order ids are read as
 #: int64: an undefined time is -1, an order id is two's complement.
@@ -58,7 +59,7 @@ def known_rtypes(schema: str | None) -> npt.NDArray[np.bool_]:
     return known
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def leading_mbo(data: Bytes, words: int, limit: int) -> int:
     """How many whole MBO records stand at the start of `data` before anything else."""
     stride = words * 4
@@ -69,7 +70,7 @@ def leading_mbo(data: Bytes, words: int, limit: int) -> int:
     return whole
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def walk(data: Bytes, known: npt.NDArray[np.bool_], words: int, places: Places) -> tuple[int, int]:
     """Find where each whole record begins; stop at a cut, an impossible header, or a full list.
 
@@ -89,7 +90,7 @@ def walk(data: Bytes, known: npt.NDArray[np.bool_], words: int, places: Places) 
     return count, at
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def possible(data: Bytes, at: int, known: npt.NDArray[np.bool_], words: int) -> bool:
     """Can a record begin here: a length that holds a header, and a type the file may hold."""
     length, rtype = data[at], data[at + 1]
@@ -98,7 +99,7 @@ def possible(data: Bytes, at: int, known: npt.NDArray[np.bool_], words: int) -> 
     return bool(rtype != RTYPE_MBO or length == words)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def gather(data: Bytes, places: Places, out: Bytes) -> None:
     """Copy the first `out.shape[1]` bytes of the records at `places`, one per row of `out`."""
     for i in range(places.size):

@@ -14,6 +14,7 @@ from spymaster.errors import SourceError
 from spymaster.feed.dbn import DbnReader, file_day
 from spymaster.feed.dbn_definitions import read_definitions
 from spymaster.lake.landing import Delivery, Landed, land
+from spymaster.lake.manifest import Manifest
 from spymaster.lake.tables import Lake
 from spymaster.market.identify import Instrument, from_definition, from_symbol
 from spymaster.settings import Settings
@@ -32,6 +33,7 @@ class Contents:
     delivery: Delivery
     instruments: tuple[Instrument, ...]
     unidentified: tuple[str, ...]
+    damage: str | None = None
 
 
 def inspect(path: Path, settings: Settings) -> Contents:
@@ -49,7 +51,8 @@ def inspect(path: Path, settings: Settings) -> Contents:
             records = read_definitions(reader)
             defined = [from_definition(r, str(meta.dataset), settings.underlier) for r in records]
         start, end = int(meta.start), _defined_end(meta.end)
-    instruments = defined or mapped
+        damage = f"record {reader.damage.record}: {reader.damage.reason}" if reader.damage else None
+    instruments = [*defined, *mapped] if schema == "mixed" else defined or mapped
     underlier, kinds = _main(path, instruments, str(meta.dataset), settings)
     delivery = Delivery(
         dataset=str(meta.dataset),
@@ -61,20 +64,40 @@ def inspect(path: Path, settings: Settings) -> Contents:
         start=start,
         end=end,
     )
-    return Contents(delivery, tuple(instruments), tuple(unidentified))
+    return Contents(delivery, tuple(instruments), tuple(unidentified), damage)
 
 
 def deliver(lake: Lake, path: Path, settings: Settings, now: int) -> Landed:
     """Land a file and write down what it says of instruments, once. `now` ns UTC."""
     contents = inspect(path, settings)
     landed = land(lake, path, contents.delivery, now)
-    batch = landed.row["batch_id"]
-    rows = [replace(i, batch_id=batch).to_row() for i in _distinct(contents.instruments)]
-    if rows:
-        lake.append_rows(DEFINITIONS, rows, app=(f"{DEFINITIONS}/{batch}", 1))
+    _note(lake, landed.row, contents, now)
     for reason in contents.unidentified[:5]:
         log.warning("%s: %s", path.name, reason)
     return landed
+
+
+def settle(lake: Lake, settings: Settings, now: int) -> None:
+    """Write down the instruments of files whose delivery was stopped before it came to that."""
+    for row in Manifest(lake).rows().values():
+        noted = lake.transaction_version(DEFINITIONS, _app(row)[0]) is not None
+        if row["status"] == "landed" and not noted and lake.place.local is not None:
+            _note(lake, row, inspect(lake.place.local / row["path"], settings), now)
+
+
+def _note(lake: Lake, row: dict[str, Any], contents: Contents, now: int) -> None:
+    """Append a file's instruments, at most once. Of a definition file there is no more to take."""
+    rows = [replace(i, batch_id=row["batch_id"]).to_row() for i in _distinct(contents.instruments)]
+    if rows:
+        lake.append_rows(DEFINITIONS, rows, app=_app(row))
+    if contents.delivery.schema == "definition" and row["status"] == "landed":
+        status = "damaged" if contents.damage else "ingested"
+        records = len(contents.instruments)
+        row.update(Manifest(lake).set_status(row["path"], status, now, records=records))
+
+
+def _app(row: dict[str, Any]) -> tuple[str, int]:
+    return f"{DEFINITIONS}/{row['batch_id']}", 1
 
 
 def _distinct(instruments: Iterable[Instrument]) -> list[Instrument]:

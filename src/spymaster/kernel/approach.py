@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from spymaster.contracts.event import BAR_NS
+from spymaster.kernel.compiled import compiled
 from spymaster.kernel.layout import I64, NONE
 from spymaster.kernel.levels import LEVEL
 from spymaster.kernel.state import pack, unpack
@@ -83,7 +83,7 @@ _EMPTY, _TRADED, _INVALID = range(3)
 
 @dataclass(frozen=True)
 class ApproachParams:
-    """The rule of one session and contract. Windows (start, end) ns UTC; touch, barrier in ticks."""
+    """The rule of one contract and session. Windows are (start, end), ns UTC."""
 
     bars: tuple[int, int]
     focus: tuple[int, int]
@@ -121,7 +121,7 @@ class _State(NamedTuple):
     history: I64  # [bars, 3]
 
 
-@njit(cache=True)
+@compiled
 def _stand(slot: I64, touch: int, has: int, high: int, low: int) -> None:
     """Which side of the level the bar was on, and for how many bars on end."""
     side = slot[_SIDE]
@@ -137,7 +137,7 @@ def _stand(slot: I64, touch: int, has: int, high: int, low: int) -> None:
     slot[_SIDE] = side
 
 
-@njit(cache=True)
+@compiled
 def _know(b: _State, price: int, kind: int, bar: int) -> None:
     """Watch a level from `bar` on; its past is read from the bars before."""
     for i in range(b.s[_N_SLOTS]):
@@ -154,7 +154,7 @@ def _know(b: _State, price: int, kind: int, bar: int) -> None:
         _stand(slot, b.p[_P_TOUCH], b.history[j, _HAS], b.history[j, _HI], b.history[j, _LO])
 
 
-@njit(cache=True)
+@compiled
 def _finish(slot: I64, row: Any, outcome: int, bar: int, t: int) -> None:
     row.price = slot[_PRICE]
     row.types = slot[_TAU_TYPES]
@@ -172,7 +172,7 @@ def _finish(slot: I64, row: Any, outcome: int, bar: int, t: int) -> None:
     slot[_LAST_BAR] = bar
 
 
-@njit(cache=True)
+@compiled
 def _armed(b: _State, slot: I64, bar: int) -> bool:
     """May an episode begin in this bar?"""
     p = b.p
@@ -185,7 +185,7 @@ def _armed(b: _State, slot: I64, bar: int) -> bool:
     )
 
 
-@njit(cache=True)
+@compiled
 def _follow(b: _State, slot: I64, bar: int, trades: NDArray[Any], row: Any) -> bool:
     """One valid bar at one level: trigger and outcome; True when the episode is finished."""
     p = b.p
@@ -232,7 +232,7 @@ def _follow(b: _State, slot: I64, bar: int, trades: NDArray[Any], row: Any) -> b
     return False
 
 
-@njit(cache=True)
+@compiled
 def _remember(b: _State, bar: int, valid: bool, trades: NDArray[Any]) -> None:
     row = b.history[bar - b.p[_P_BAR0]]
     row[_HAS] = _TRADED if trades.shape[0] else _EMPTY
@@ -244,7 +244,7 @@ def _remember(b: _State, bar: int, valid: bool, trades: NDArray[Any]) -> None:
         row[_LO] = price if i == 0 else min(row[_LO], price)
 
 
-@njit(cache=True)
+@compiled
 def _advance(
     b: _State,
     starts: I64,

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from numba import njit
-
 from spymaster.contracts.event import (
     ACTION_ADD,
     ACTION_CANCEL,
@@ -19,6 +17,7 @@ from spymaster.contracts.event import (
     SIDE_BID,
 )
 from spymaster.kernel import ladder, orders
+from spymaster.kernel.compiled import compiled
 from spymaster.kernel.layout import (
     A_FLOW_CT,
     A_FLOW_SZ,
@@ -65,13 +64,13 @@ NEAR_TICKS = 10
 OLD_US = 1_000_000
 
 
-@njit(cache=True, inline="always")
+@compiled
 def micros(p: I64, t: int) -> int:
     """Microseconds since the session's input began."""
     return (t - p[P_ORIGIN]) // 1000
 
 
-@njit(cache=True)
+@compiled
 def flow(b: BookState, kind: int, side: int, key: int, sz: int) -> bool:
     """Count `sz` in the open bar if it happened within 10 ticks of the previous best."""
     best = b.top[side, TOP_KEY, 0]
@@ -82,7 +81,7 @@ def flow(b: BookState, kind: int, side: int, key: int, sz: int) -> bool:
     return True
 
 
-@njit(cache=True)
+@compiled
 def rest(
     b: BookState, order_id: int, side: int, key: int, sz: int, entry: int, unknown: int
 ) -> None:
@@ -100,17 +99,17 @@ def rest(
     ladder.add(b.levels, b.s, side, key, sz, entry, 1 if unknown == 0 else 0)
 
 
-@njit(cache=True, inline="always")
+@compiled
 def _side(row: I64) -> int:
     return (row[O_SIDE] & SIDE_MASK) - 1
 
 
-@njit(cache=True, inline="always")
+@compiled
 def _known(row: I64) -> int:
     return 0 if row[O_SIDE] & AGE_UNKNOWN else 1
 
 
-@njit(cache=True)
+@compiled
 def shrink(b: BookState, slot: int, sz: int) -> None:
     """Take `sz` off a resting order that keeps its place; at 0 it is gone."""
     row = b.orders[slot]
@@ -121,7 +120,7 @@ def shrink(b: BookState, slot: int, sz: int) -> None:
         orders.remove(b.orders, b.s, slot)
 
 
-@njit(cache=True)
+@compiled
 def filled(b: BookState, row: I64, ts_event: int, at_most: int, now_us: int) -> int:
     """How much of a C or M is the fill that an F announced; uses it up."""
     pending = row[O_PENDING] if row[O_PENDING_TS] == ts_event else 0
@@ -134,7 +133,7 @@ def filled(b: BookState, row: I64, ts_event: int, at_most: int, now_us: int) -> 
     return executed
 
 
-@njit(cache=True)
+@compiled
 def cancel(b: BookState, slot: int, sz: int, ts_event: int, now_us: int, note: Any) -> None:
     """C: takes `sz` off an order; what no F explains was cancelled."""
     row = b.orders[slot]
@@ -148,7 +147,7 @@ def cancel(b: BookState, slot: int, sz: int, ts_event: int, now_us: int, note: A
         shrink(b, slot, taken)
 
 
-@njit(cache=True)
+@compiled
 def modify(
     b: BookState, slot: int, side: int, key: int, sz: int, ts_event: int, now_us: int, note: Any
 ) -> None:
@@ -185,7 +184,7 @@ def modify(
             shrink(b, slot, old - sz)
 
 
-@njit(cache=True)
+@compiled
 def clear(b: BookState) -> None:
     """R: nothing rests any more."""
     b.orders[:, O_SIDE] = 0
@@ -195,7 +194,7 @@ def clear(b: BookState) -> None:
     b.s[S_DIRTY] = 1
 
 
-@njit(cache=True)
+@compiled
 def apply(b: BookState, record: Any, t: int, note: Any) -> None:
     """Let one live record act on the book; `note` takes its effect."""
     action = record.action
@@ -233,7 +232,7 @@ def apply(b: BookState, record: Any, t: int, note: Any) -> None:
         modify(b, slot, side, key, record.size, record.ts_event, now_us, note)
 
 
-@njit(cache=True)
+@compiled
 def gather(b: BookState, record: Any) -> None:
     """A record of an open market snapshot waits until the snapshot is whole."""
     if record.action == ACTION_CLEAR:
@@ -248,7 +247,7 @@ def gather(b: BookState, record: Any) -> None:
         b.s[S_N_SNAP] += 1
 
 
-@njit(cache=True)
+@compiled
 def replace(b: BookState) -> int:
     """The gathered snapshot becomes the book; returns in how many orders they differed."""
     s = b.s

@@ -96,7 +96,7 @@ class ContractBook:
         return int(self._state.s[layout.S_T])
 
     def advance(self, events: NDArray[Any]) -> tuple[NDArray[Any], Bars]:
-        """Take records (`EVENT`, in feed order); returns a note (`NOTE`) per record, closed bars."""
+        """Take records (`EVENT`, in feed order): a note (`NOTE`) for each, and closed bars."""
         notes = np.zeros(len(events), clock.NOTE)
         i, stopped = 0, clock.BARS_FULL
         while True:
@@ -135,7 +135,7 @@ class ContractBook:
             ladder = self._state.levels[side, :, max(0, n - levels) : n][:, ::-1]
             out.append(
                 [
-                    (layout.key_of.py_func(side, int(key)), int(sz), int(ct))
+                    (int(layout.key_of(side, int(key))), int(sz), int(ct))
                     for key, sz, ct in zip(*ladder[:3], strict=True)
                 ]
             )
@@ -143,7 +143,7 @@ class ContractBook:
 
     def queue(self, side: int, price: int) -> list[tuple[int, int]]:
         """Resting orders at a price in time priority: (order_id, size)."""
-        key = layout.key_of.py_func(side, price)
+        key = layout.key_of(side, price)
         o = self._state.orders
         here = o[((o[:, layout.O_SIDE] & 3) == side + 1) & (o[:, layout.O_KEY] == key)]
         here = here[np.argsort(here[:, layout.O_PRIORITY])]

@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from spymaster.contracts.event import F_SNAPSHOT, NOTE_BACKWARDS
+from spymaster.kernel.compiled import compiled
 from spymaster.kernel.layout import I64, NONE
 
 U8 = NDArray[np.uint8]
@@ -30,7 +30,7 @@ UNDEF_PRICE = 2**63 - 1
 PUBLISHER = 1 << 32
 
 
-@njit(cache=True)
+@compiled
 def slot_of(slots: I64, key: int, last: int) -> int:
     """Row of an instrument, or -1; `last` is where the previous record's was."""
     if last >= 0 and slots[last, K_KEY] == key:
@@ -46,7 +46,7 @@ def slot_of(slots: I64, key: int, last: int) -> int:
     return low if low < slots.shape[0] and slots[low, K_KEY] == key else -1
 
 
-@njit(cache=True)
+@compiled
 def identify(
     records: NDArray[Any], verdicts: U8, i: int, slots: I64, high: I64, events: NDArray[Any]
 ) -> int:

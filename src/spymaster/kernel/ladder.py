@@ -6,14 +6,13 @@ and little moves when one is inserted. Far prices, wide spreads and sub-tick pri
 
 from __future__ import annotations
 
-from numba import njit
-
+from spymaster.kernel.compiled import compiled
 from spymaster.kernel.layout import I64, L_AGE, L_CT, L_KEY, L_KNOWN, L_SZ, S_N_BID
 
 _NEAR = 12
 
 
-@njit(cache=True)
+@compiled
 def position(levels: I64, n: int, side: int, key: int) -> int:
     """Index of the first level with a key at or above `key`, of `n`."""
     low = 0
@@ -35,7 +34,7 @@ def position(levels: I64, n: int, side: int, key: int) -> int:
     return low
 
 
-@njit(cache=True)
+@compiled
 def add(levels: I64, s: I64, side: int, key: int, sz: int, entry: int, known: int) -> None:
     """An order of `sz` joins the queue at `key`; its `entry` counts for the queue's age."""
     n = s[S_N_BID + side]
@@ -53,7 +52,7 @@ def add(levels: I64, s: I64, side: int, key: int, sz: int, entry: int, known: in
     levels[side, L_KNOWN, i] += sz * known
 
 
-@njit(cache=True)
+@compiled
 def take(
     levels: I64, s: I64, side: int, key: int, sz: int, entry: int, known: int, orders: int
 ) -> None:
@@ -71,7 +70,7 @@ def take(
         s[S_N_BID + side] = n - 1
 
 
-@njit(cache=True)
+@compiled
 def size_of_best(levels: I64, n: int, side: int, depth: int) -> int:
     """Size over the best `depth` non-empty prices."""
     total = 0

@@ -8,8 +8,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from spymaster.kernel.compiled import compiled
 
 I64 = NDArray[np.int64]
 NONE = -(2**63)
@@ -126,7 +127,7 @@ class BookState(NamedTuple):
     acc: I64  # [A_SIZE]
 
 
-@njit(cache=True, inline="always")
+@compiled
 def key_of(side: int, price: int) -> int:
     """A price on the scale where higher is better for its side; its own inverse."""
     return price if side == BID else -price

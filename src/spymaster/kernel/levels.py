@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from spymaster.contracts.silver import LEVEL_TYPES
+from spymaster.kernel.compiled import compiled
 from spymaster.kernel.layout import I64, NONE
 from spymaster.kernel.state import pack, unpack
 
@@ -24,7 +24,7 @@ _HIGH_TYPE = (LEVEL_TYPES.index("PM_HIGH"), LEVEL_TYPES.index("OR_HIGH"))
 _LOW_TYPE = (LEVEL_TYPES.index("PM_LOW"), LEVEL_TYPES.index("OR_LOW"))
 
 
-@njit(cache=True)
+@compiled
 def _follow(windows: I64, trades: NDArray[Any]) -> None:
     for i in range(trades.shape[0]):
         t, price = trades[i].t, trades[i].price

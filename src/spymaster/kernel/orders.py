@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from spymaster.kernel.compiled import compiled
 from spymaster.kernel.layout import I64, O_ID, O_SIDE, S_BITS, S_N_ORDERS
 
 _PHI = np.uint64(11400714819323198485)
 _64 = np.uint64(64)
 
 
-@njit(cache=True, inline="always")
+@compiled
 def home(order_id: int, bits: int) -> int:
     """Slot at which the search for an order begins."""
     return np.int64((np.uint64(order_id) * _PHI) >> (_64 - np.uint64(bits)))  # type: ignore[return-value]
 
 
-@njit(cache=True)
+@compiled
 def find(orders: I64, s: I64, order_id: int) -> int:
     """Slot of a resting order, or -1."""
     mask = orders.shape[0] - 1
@@ -29,7 +29,7 @@ def find(orders: I64, s: I64, order_id: int) -> int:
     return -1
 
 
-@njit(cache=True)
+@compiled
 def insert(orders: I64, s: I64, order_id: int) -> int:
     """An empty slot for a new order; the caller fills it and has left room."""
     mask = orders.shape[0] - 1
@@ -41,7 +41,7 @@ def insert(orders: I64, s: I64, order_id: int) -> int:
     return slot
 
 
-@njit(cache=True)
+@compiled
 def remove(orders: I64, s: I64, slot: int) -> None:
     """Empty a slot and move up those that were pushed past it."""
     mask = orders.shape[0] - 1
@@ -59,7 +59,7 @@ def remove(orders: I64, s: I64, slot: int) -> None:
     s[S_N_ORDERS] -= 1
 
 
-@njit(cache=True)
+@compiled
 def rehash(old: I64, new: I64, s: I64) -> None:
     """Move all orders into a larger, empty table; `s` takes its size."""
     bits = 0

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from numba import njit
-
 from spymaster.contracts.event import BAR_NS, BOOK_LEVELS
 from spymaster.kernel import ladder
+from spymaster.kernel.compiled import compiled
 from spymaster.kernel.layout import (
     A_CROSSED,
     A_MLOFI,
@@ -35,7 +34,7 @@ from spymaster.kernel.layout import (
 HELD_SZ, HELD_DEPTH = 0, 1
 
 
-@njit(cache=True)
+@compiled
 def trading(b: BookState, t: int) -> bool:
     """Is the market open, by the calendar?"""
     for i in range(b.p[P_N_TRADING]):
@@ -44,7 +43,7 @@ def trading(b: BookState, t: int) -> bool:
     return False
 
 
-@njit(cache=True)
+@compiled
 def weigh(b: BookState, t: int) -> None:
     """Add the state that held since the last sample, up to `t`, to the open bar's time weights."""
     start = max(b.s[S_SAMPLE_T], b.s[S_BAR] * BAR_NS)
@@ -64,7 +63,7 @@ def weigh(b: BookState, t: int) -> None:
         acc[A_TW_DEPTH + side] += b.held[side, HELD_DEPTH] * ns
 
 
-@njit(cache=True)
+@compiled
 def joined(key: int, sz: int, key_before: int, sz_before: int) -> int:
     """Size that joined one side at one place between two states (Cont, Kukanov & Stoikov 2014).
 
@@ -75,7 +74,7 @@ def joined(key: int, sz: int, key_before: int, sz_before: int) -> int:
     return gained - lost
 
 
-@njit(cache=True)
+@compiled
 def sample(b: BookState, t: int, live: bool) -> None:
     """The event is whole: take the book as the state from `t` on.
 

@@ -1,13 +1,13 @@
-"""What a session was, for the sessions after it: prices, volume, and how far it moves in 12 minutes."""
+"""What a session was, for the sessions after it: prices, volume, its range in 12 minutes."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from spymaster.kernel.compiled import compiled
 from spymaster.kernel.layout import I64, NONE
 from spymaster.kernel.state import pack, unpack
 
@@ -16,7 +16,7 @@ _FIRST, _HIGH, _LOW, _LAST, _VOLUME, _TRADES = range(6)
 _HULL, _REGULAR = range(2)
 
 
-@njit(cache=True)
+@compiled
 def _follow(windows: I64, seen: I64, trigger_start: int, blocks: I64, trades: NDArray[Any]) -> None:
     for i in range(trades.shape[0]):
         t, price = trades[i].t, trades[i].price

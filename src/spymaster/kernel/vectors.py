@@ -10,10 +10,10 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from spymaster.contracts.event import BAR_NS
+from spymaster.kernel.compiled import compiled
 from spymaster.kernel.features import (
     CONTEXT,
     FEATURES,
@@ -58,35 +58,35 @@ class _State(NamedTuple):
     levels: I64  # [n, 3] as LEVEL
 
 
-@njit(cache=True)
+@compiled
 def _mean_depth(row: Any) -> float:
     both = (row.tw_bid_depth_10 + row.tw_ask_depth_10) / 2.0
     return both if both > 0.0 else np.nan
 
 
-@njit(cache=True)
+@compiled
 def _mid2(px: float, step: int) -> float:
     """A mid in half-steps, exact again: a whole number."""
     return np.rint(px * 2e9 / step)
 
 
-@njit(cache=True)
+@compiled
 def _micro_lead(row: Any) -> float:
     """Microprice less mid, in spreads: the same number with the other sign in the mirror."""
     return row.imbalance_1 / 2.0
 
 
-@njit(cache=True)
+@compiled
 def _pick(up: bool, from_below: float, from_above: float) -> float:
     return float(from_below) if up else float(from_above)
 
 
-@njit(cache=True)
+@compiled
 def _ratio(part: float, whole: float) -> float:
     return part / whole if whole != 0.0 else np.nan
 
 
-@njit(cache=True)
+@compiled
 def _remember(b: _State, row: Any) -> None:
     """Push a bar into the ring; an invalid bar is a bar without values."""
     ring, step, tick = b.ring, b.p[_P_STEP], float(b.p[_P_TICK])
@@ -128,7 +128,7 @@ def _remember(b: _State, row: Any) -> None:
     c[_ORDER] = (row.bid_mean_order_sz + row.ask_mean_order_sz) / 2.0
 
 
-@njit(cache=True)
+@compiled
 def _medians(b: _State, out: F64, scratch: F64) -> None:
     n = b.n[0]
     out[:] = np.nan
@@ -138,7 +138,7 @@ def _medians(b: _State, out: F64, scratch: F64) -> None:
         out[q] = median(b.ring[q], n, MEDIAN_MIN_BARS, scratch)
 
 
-@njit(cache=True)
+@compiled
 def _volatility(b: _State) -> float:
     """Root mean square of the change of mid over 72 bars, in ticks."""
     n = b.n[0]
@@ -152,13 +152,13 @@ def _volatility(b: _State) -> float:
     return np.sqrt(total / count) if count >= enough(_LONGEST) else np.nan
 
 
-@njit(cache=True)
+@compiled
 def _distance(side: int, level: int, px: float, step: int, tick: float) -> float:
     """From a price in currency to the level, in ticks; positive before it is reached."""
     return side * (2.0 * level - _mid2(px, step)) / (2.0 * tick)
 
 
-@njit(cache=True)
+@compiled
 def _now(b: _State, row: Any, level: int, side: int, med: F64, out: F64) -> None:
     step, tick = b.p[_P_STEP], float(b.p[_P_TICK])
     up = side > 0
@@ -239,7 +239,7 @@ def _now(b: _State, row: Any, level: int, side: int, med: F64, out: F64) -> None
         j += 1
 
 
-@njit(cache=True)
+@compiled
 def _series(b: _State, level: int, side: int, med: F64, y: F64) -> None:
     """The last 72 bars of each base series, oriented, oldest first; NaN before the first bar."""
     n, tick = b.n[0], float(b.p[_P_TICK])
@@ -275,7 +275,7 @@ def _series(b: _State, level: int, side: int, med: F64, y: F64) -> None:
             j += 1
 
 
-@njit(cache=True)
+@compiled
 def _context(b: _State, setup: Any, med: F64, out: F64) -> None:
     tick = float(b.p[_P_TICK])
     ahead = np.nan
@@ -297,7 +297,7 @@ def _context(b: _State, setup: Any, med: F64, out: F64) -> None:
     out[_CONTEXT_AT + 6] = behind
 
 
-@njit(cache=True)
+@compiled
 def _advance(b: _State, bars: NDArray[Any], setups: NDArray[Any], out: F64) -> None:
     med = np.empty(_N_RING)
     scratch = np.empty(MEDIAN_BARS)

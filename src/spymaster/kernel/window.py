@@ -7,17 +7,18 @@ have a value; with all of 3 bars, curvature is the second difference.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from spymaster.kernel.compiled import compiled
 
-@njit(cache=True)
+
+@compiled
 def enough(window: int) -> int:
     """How many of a window's bars must have a value: three quarters, and all of 3."""
     return max(3, (3 * window + 3) // 4)
 
 
-@njit(cache=True)
+@compiled
 def moments(
     y: NDArray[np.float64], first: int, count: int, out: NDArray[np.float64], at: int
 ) -> None:
@@ -67,7 +68,7 @@ def moments(
     out[at + 2] = 2.0 * (spy / spp)
 
 
-@njit(cache=True)
+@compiled
 def median(y: NDArray[np.float64], count: int, least: int, scratch: NDArray[np.float64]) -> float:
     """Median of the values among `y[:count]`; NaN with fewer than `least`, or when it is 0."""
     n = 0

@@ -23,12 +23,20 @@ def codes(a: pa.ChunkedArray, b: pa.ChunkedArray) -> tuple[Codes, Codes]:
     """
     both = pa.chunked_array([*a.chunks, *b.chunks], a.type)
     if pa.types.is_dictionary(both.type):
+        both = pa.chunked_array([_without_null_words(c) for c in both.chunks], a.type)
         both = both.unify_dictionaries()
     array = both.combine_chunks()
     if isinstance(array, pa.ChunkedArray):
         array = array.chunk(0) if array.num_chunks else pa.array([], array.type)
     whole = _codes(array)
     return whole[: len(a)], whole[len(a) :]
+
+
+def _without_null_words(array: pa.DictionaryArray) -> pa.DictionaryArray:
+    """Parquet's reader puts a null among the words of a column that is all null."""
+    if not array.dictionary.null_count:
+        return array
+    return array.dictionary_decode().dictionary_encode()
 
 
 def _codes(array: pa.Array) -> Codes:

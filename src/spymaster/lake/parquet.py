@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from spymaster.contracts.arrow import arrow_schema
-from spymaster.contracts.column import Column, Table
+from spymaster.contracts.column import Table
 from spymaster.errors import LakeError
 from spymaster.lake.place import Place
 
@@ -239,19 +239,25 @@ def split(rows: pa.Table, columns: tuple[str, ...]) -> list[tuple[dict[str, Any]
 
 
 def file_stats(table: Table, metadata: Any) -> dict[str, Any]:
-    """Delta's statistics of the columns worth pruning by: keys and times."""
+    """Delta's statistics of every flat column.
+
+    All or none: delta-rs reads a column that has none, beside others that have, as one that no
+    filter matches, and its rows would vanish from every filtered scan.
+    """
     groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
-    low, high, nulls = {}, {}, {}
+    low: dict[str, Any] = {}
+    high: dict[str, Any] = {}
+    nulls: dict[str, int] = {}
     for index in range(metadata.num_columns):
         column = table.by_name.get(metadata.schema.column(index).path)
-        if column is None or not _worth_statistics(column):
+        if column is None:
             continue
         stats = [g.column(index).statistics for g in groups]
-        if all(s is not None and s.has_null_count for s in stats):
-            nulls[column.name] = sum(s.null_count for s in stats)
-        if all(s is not None and s.has_min_max for s in stats):
-            low[column.name] = _json(min(s.min for s in stats))
-            high[column.name] = _json(max(s.max for s in stats))
+        nulls[column.name] = sum(s.null_count for s in stats)
+        told = [s for s in stats if s.has_min_max]
+        if told:
+            low[column.name] = _json(min(s.min for s in told))
+            high[column.name] = _json(max(s.max for s in told))
     return {
         "numRecords": metadata.num_rows,
         "minValues": low,
@@ -260,9 +266,5 @@ def file_stats(table: Table, metadata: Any) -> dict[str, Any]:
     }
 
 
-def _worth_statistics(column: Column) -> bool:
-    return column.type not in ("bool", "float64") and (column.key or column.unit == "ns UTC")
-
-
 def _json(value: Any) -> Any:
-    return value if isinstance(value, int | str) else value.isoformat()
+    return value if isinstance(value, int | float | str) else value.isoformat()

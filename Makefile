@@ -1,0 +1,57 @@
+# Every command a person types. `make demo` and `make test` are complete on a fresh Debian machine
+# with Python 3.11, make and the package registries.
+SHELL := /bin/bash
+VENV ?= .venv
+PYTHON ?= python3
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed-$(shell cat pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
+
+.PHONY: help demo test test-fast check bench lock install debian clean
+
+help:
+	@echo "make demo       the whole way on a simulated market, in ./demo"
+	@echo "make test       install what the tests need, then make check and all tests"
+	@echo "make test-fast  the tests that take seconds"
+	@echo "make check      ruff, mypy --strict, generated files current"
+	@echo "make bench      speed and memory, written to docs/benchmarks.md"
+	@echo "make lock       constraints.txt anew from pyproject.toml"
+
+install: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; PYTHON=/path/to/python3.11 make $(MAKECMDGOALS)"; exit 1; }
+	@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+	  test $$(id -u) = 0 || { echo "python3-venv is missing. Run once: sudo apt-get install -y python3-venv"; exit 1; }; \
+	  apt-get update -q && apt-get install -y -q python3-venv && $(PYTHON) -m venv $(VENV); }
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt uv
+	$(BIN)/uv pip install -q --python $(BIN)/python -c constraints.txt -e '.[dev]'
+	@rm -f $(VENV)/.installed-*; touch $(STAMP)
+
+debian:
+	@command -v mount >/dev/null || { test $$(id -u) = 0 && apt-get install -y -q mount || echo "run as root once: apt-get install -y mount"; }
+
+demo: install
+	$(BIN)/spymaster demo demo
+
+test: debian check
+	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+test-fast: install
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
+
+check: install
+	$(BIN)/ruff format --check src tests bench
+	$(BIN)/ruff check src tests bench
+	$(BIN)/mypy
+	$(BIN)/python -m spymaster.contracts.markdown --check
+
+bench: install
+	$(BIN)/python -m bench.history
+
+lock:
+	@test -x $(BIN)/uv || { $(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install -q uv; }
+	$(BIN)/uv pip compile -q --python-version 3.11 --extra dev --no-header -o constraints.txt pyproject.toml
+	@grep -q '^uv==' constraints.txt || $(BIN)/uv --version | sed 's/uv /uv==/; s/ .*//' >> constraints.txt
+
+clean:
+	rm -rf $(VENV) demo .mypy_cache .ruff_cache .hypothesis dist

@@ -1,0 +1,249 @@
+"""The verbs: land, hist, show, diff, tables, simulate, demo, settings."""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import spymaster
+from spymaster.cli.console import engine, errors, out, summary, tell
+from spymaster.errors import ContractError
+from spymaster.settings import Settings
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="From an exchange's market-by-order feed to book features, vectors and predictions: "
+    "the same numbers from a file, from a live feed, or on Spark.",
+)
+hist = typer.Typer(no_args_is_help=True, help="History: bronze, silver and gold from DBN files.")
+app.add_typer(hist, name="hist")
+
+Config = Annotated[
+    Path | None,
+    typer.Option("--config", "-c", help="spymaster.toml; also SPYMASTER_CONFIG.", metavar="FILE"),
+]
+Root = Annotated[
+    str | None, typer.Option("--root", "-r", help="Where the lake lies; overrides the settings.")
+]
+Files = Annotated[list[Path], typer.Argument(help=".dbn or .dbn.zst files", metavar="FILE...")]
+SomeFiles = Annotated[
+    list[Path] | None,
+    typer.Argument(help=".dbn or .dbn.zst files to land first", metavar="[FILE...]"),
+]
+SessionDate = Annotated[
+    str | None, typer.Option("--session", help="Only this session, YYYY-MM-DD.", metavar="DATE")
+]
+
+
+def _version(value: bool) -> None:
+    if value:
+        tell(f"spymaster {spymaster.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def start(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log what happens.")] = False,
+) -> None:
+    logging.basicConfig(level=logging.INFO if verbose else logging.ERROR, format="%(message)s")
+
+
+def _date(text: str | None) -> dt.date | None:
+    try:
+        return dt.date.fromisoformat(text) if text else None
+    except ValueError:
+        raise ContractError(f"--session {text!r}: not a date; allowed: YYYY-MM-DD.") from None
+
+
+def _exit(damaged: list[str]) -> None:
+    for line in damaged:
+        errors.print(
+            f"error: {line}. What was readable before it is in bronze, the rest is a row of "
+            "bronze.gaps. Download the file again and land it under another name.",
+            style="red",
+            markup=False,
+        )
+    if damaged:
+        raise typer.Exit(1)
+
+
+@app.command()
+def land(files: Files, config: Config = None, root: Root = None) -> None:
+    """Copy DBN files under the root, once, and write down what they are.
+
+    Example: spymaster land glbx-mdp3-20231225.mbo.dbn.zst definitions.dbn.zst
+    """
+    settings = Settings.load(config, root=root)
+    with engine(settings) as run:
+        rows = run.land(files)
+    for row in rows:
+        tell(f"{row['path']}  {row['bytes']:,} bytes  {row['schema']}  {row['status']}")
+    summary(run.report, ())
+
+
+@hist.command("bronze")
+def hist_bronze(files: SomeFiles = None, config: Config = None, root: Root = None) -> None:
+    """Decode landed files into bronze.mbo; each file once.
+
+    Example: spymaster hist bronze glbx-mdp3-20231225.mbo.dbn.zst
+    """
+    with engine(Settings.load(config, root=root)) as run:
+        run.bronze(files or [])
+    summary(run.report, ("bronze",))
+    _exit(run.report.damaged)
+
+
+@hist.command("silver")
+def hist_silver(session: SessionDate = None, config: Config = None, root: Root = None) -> None:
+    """Rebuild book, bars, levels and episodes from bronze: the same rows as `hist run`.
+
+    Example: spymaster hist silver --session 2023-12-26
+    """
+    with engine(Settings.load(config, root=root)) as run:
+        run.run((), _date(session), ("silver",), from_bronze=True)
+    summary(run.report, ("silver",))
+
+
+@hist.command("gold")
+def hist_gold(session: SessionDate = None, config: Config = None, root: Root = None) -> None:
+    """Rebuild vectors, labels and the training view: the same rows as `hist run`.
+
+    Example: spymaster hist gold --session 2023-12-26
+    """
+    with engine(Settings.load(config, root=root)) as run:
+        run.run((), _date(session), ("gold",), from_bronze=True)
+    summary(run.report, ("gold",))
+
+
+@hist.command("run")
+def hist_run(
+    files: SomeFiles = None,
+    session: SessionDate = None,
+    config: Config = None,
+    root: Root = None,
+) -> None:
+    """Land files and compute what they touch, bronze to gold, decoding each file once.
+
+    Example: spymaster hist run --config spymaster.toml glbx-mdp3-202312*.mbo.dbn.zst
+    """
+    with engine(Settings.load(config, root=root)) as run:
+        run.run(files or [], _date(session))
+    summary(run.report, ("bronze", "silver", "gold"))
+    _exit(run.report.damaged)
+
+
+@app.command()
+def diff(
+    a: Annotated[str, typer.Argument(help="a root, or a table's folder")],
+    b: Annotated[str, typer.Argument(help="another")],
+    table: Annotated[str | None, typer.Option("--table", help="Only this table.")] = None,
+) -> None:
+    """Compare two lakes by their facts, floats by their bits; exit code 1 when they differ.
+
+    Example: spymaster diff ./spymaster-data ./rebuilt --table silver.bar_5s
+    """
+    from spymaster.lake.diff import diff as compare
+
+    found = compare(a, b, table)
+    for line in found.lines():
+        tell(line)
+    if not found.equal:
+        raise typer.Exit(1)
+
+
+@app.command()
+def tables(config: Config = None, root: Root = None) -> None:
+    """List every table: its rows here, and what it is.
+
+    Example: spymaster tables
+    """
+    from rich.table import Table
+
+    from spymaster.lake import Lake
+
+    lake = Lake(Settings.load(config, root=root).root)
+    listing = Table(box=None, header_style="bold")
+    for heading in ("table", "rows", "meaning"):
+        listing.add_column(heading, justify="right" if heading == "rows" else "left")
+    for name, contract in lake.tables.items():
+        rows = f"{lake.open(name).count():,}" if lake.exists(name) else "-"
+        listing.add_row(name, rows, contract.meaning)
+    out.print(listing)
+    tell(f"under {lake.root}")
+
+
+@app.command()
+def show(
+    table: Annotated[str, typer.Argument(help="such as silver.bar_5s")],
+    rows: Annotated[int, typer.Option("--rows", "-n", min=1, help="How many rows.")] = 10,
+    columns: Annotated[str | None, typer.Option(help="Only these, comma-separated.")] = None,
+    session: SessionDate = None,
+    config: Config = None,
+    root: Root = None,
+) -> None:
+    """Show rows of a table.
+
+    Example: spymaster show silver.level_approach_2m --session 2023-12-26
+    """
+    from spymaster.cli.rows import show_rows
+
+    wanted = [c.strip() for c in columns.split(",")] if columns else None
+    show_rows(Settings.load(config, root=root).root, table, rows, wanted, _date(session))
+
+
+@app.command()
+def settings(config: Config = None) -> None:
+    """Print the effective settings as TOML: defaults, then file, then environment.
+
+    Example: spymaster settings --config spymaster.toml
+    """
+    tell(Settings.load(config).to_toml())
+
+
+@app.command()
+def simulate(
+    folder: Annotated[Path, typer.Argument(help="folder for the DBN files")],
+    sessions: Annotated[int, typer.Option(help="Trading sessions.")] = 3,
+    first: Annotated[str, typer.Option(help="First session, YYYY-MM-DD.")] = "2024-01-08",
+    events: Annotated[int, typer.Option(help="Records per session.")] = 150_000,
+    seed: Annotated[int, typer.Option(help="Same seed, same bytes.")] = 7,
+    signal: Annotated[bool, typer.Option(help="Order flow foretells the outcome.")] = True,
+    strength: Annotated[float, typer.Option(help="How surely, 0 to 1.")] = 1.0,
+    dbn_version: Annotated[int, typer.Option(help="DBN version 1, 2 or 3.")] = 3,
+    config: Config = None,
+) -> None:
+    """Write a market of one's own, order by order, as real DBN files.
+
+    Example: spymaster simulate ./market --sessions 5 --seed 1
+    """
+    from spymaster.cli.market import simulate_market
+
+    es = Settings.load(config).of("ES")
+    made = simulate_market(
+        folder, es, sessions, _date(first), events, seed, signal, strength, dbn_version
+    )
+    for path in made.files:
+        tell(path)
+    tell(f"{made.records:,} records in {len(made.files)} files; {made.truth} tells the outcomes")
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Argument(help="folder, made anew")] = Path("demo"),
+) -> None:
+    """The whole way on a simulated market: files in, vectors and a picture out.
+
+    Example: spymaster demo
+    """
+    from spymaster.cli.demo import run_demo
+
+    run_demo(folder)

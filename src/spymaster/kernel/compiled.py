@@ -1,0 +1,48 @@
+"""How the kernel is compiled: once per machine and version of its sources, never with fast maths.
+
+Numba's cache on disk looks at one function's own file only, so an edit in a function that is
+called from another file would go unseen. Here the cache lies in a folder named by all sources.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from hashlib import blake2b
+from pathlib import Path
+from typing import TypeVar
+
+import numba
+from numba import njit
+
+_F = TypeVar("_F", bound=Callable[..., object])
+
+
+def _fingerprint() -> str:
+    """A hash of every source whose code or constants the compiled functions hold."""
+    digest = blake2b(digest_size=8)
+    for pattern in ("kernel/*.py", "contracts/*.py", "feed/dbn_*.py"):
+        for source in sorted(Path(__file__).parents[1].glob(pattern)):
+            digest.update(source.name.encode() + b"\0" + source.read_bytes())
+    return digest.hexdigest()
+
+
+def _cache_dir() -> str:
+    home = os.environ.get("NUMBA_CACHE_DIR") or os.path.join(
+        os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "spymaster", "numba"
+    )
+    return os.path.join(home, _fingerprint())
+
+
+_CACHE_DIR = _cache_dir()
+
+
+def compiled(function: _F) -> _F:
+    """Compile with Numba: division as numpy's, no reassociation, no contraction to FMA."""
+    before = numba.config.CACHE_DIR
+    numba.config.CACHE_DIR = _CACHE_DIR
+    try:
+        made: _F = njit(cache=True, error_model="numpy")(function)
+    finally:
+        numba.config.CACHE_DIR = before
+    return made

@@ -1,0 +1,44 @@
+"""Compile everything before the first record: a tiny market through every compiled function."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+
+from spymaster.contracts import TABLES
+from spymaster.contracts.event import ACTION_ADD, ACTION_TRADE, BAR_NS, EVENT, F_LAST, SIDE_BID
+from spymaster.contracts.numpy_dtype import numpy_dtype
+from spymaster.kernel.approach import SETUP, Approaches, ApproachParams
+from spymaster.kernel.contract_book import BookParams, ContractBook
+from spymaster.kernel.levels import LEVEL, SessionLevels
+from spymaster.kernel.summary import SessionSummary
+from spymaster.kernel.trades import trades_of
+from spymaster.kernel.vectors import SetupVectors
+
+
+def warm_up() -> float:
+    """Run every kernel once on two records; returns the seconds it took.
+
+    Numba keeps what it compiles on disk, so only the first run on a machine takes long.
+    """
+    started = time.perf_counter()
+    window = (0, 10 * BAR_NS)
+    events = np.zeros(2, EVENT)
+    events["ts_event"] = events["ts_recv"] = (1, BAR_NS + 1)
+    events["action"] = (ACTION_ADD, ACTION_TRADE)
+    events["side"], events["flags"] = SIDE_BID, F_LAST
+    events["price"] = events["size"] = events["order_id"] = 1
+    book = ContractBook(
+        BookParams(1, 1, 0, window, [window], dense=True), numpy_dtype(TABLES["silver.bar_5s"])
+    )
+    notes, bars = book.advance(events)
+    book.close(5 * BAR_NS)
+    trades = trades_of(events, notes)
+    SessionLevels(window, window, {}, 0).advance(trades)
+    SessionSummary(window, window, window, 1).advance(trades)
+    approaches = Approaches(ApproachParams(window, window, window, 1, 2, 1, 1, 1, 1))
+    starts, valid = np.zeros(1, np.int64), np.ones(1, np.bool_)
+    approaches.advance(trades, np.zeros(1, LEVEL), starts, valid)
+    SetupVectors(1, 1, 0, 1).advance(bars.rows, np.zeros(1, LEVEL), np.zeros(1, SETUP))
+    return time.perf_counter() - started
