@@ -15,6 +15,8 @@ def bits(value: object) -> object:
     """A value that equals another only when both are the same; one NaN, missing is None."""
     if isinstance(value, float):
         return ("nan",) if value != value else ("float", struct.pack("<d", value))
+    if isinstance(value, list):
+        return [bits(v) for v in value]
     return value
 
 

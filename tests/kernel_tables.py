@@ -1,4 +1,4 @@
-"""The kernel's rows of a scenario, straight from the kernel: nothing but numpy and the contracts."""
+"""The kernel's rows of a scenario, straight from the kernel: no stages, no Arrow."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from spymaster.contracts import TABLES
 from spymaster.contracts.event import ACTION_GAP, BAR_NS, BOOK_LEVELS, F_SNAPSHOT
 from spymaster.contracts.numpy_dtype import numpy_dtype
 from spymaster.contracts.silver import DIRECTIONS, LEVEL_TYPES, OUTCOMES
-from spymaster.kernel.approach import CENSORED, ApproachParams, Approaches
+from spymaster.kernel.approach import CENSORED, Approaches, ApproachParams
 from spymaster.kernel.contract_book import Bars, BookParams, ContractBook
 from spymaster.kernel.levels import SessionLevels
 from spymaster.kernel.trades import trades_of

@@ -11,6 +11,8 @@ import numpy as np
 from spymaster.contracts.event import (
     ACTION_ADD,
     ACTION_CANCEL,
+    ACTION_CLEAR,
+    ACTION_FILL,
     ACTION_GAP,
     ACTION_MODIFY,
     ACTION_TRADE,
@@ -146,7 +148,7 @@ def random_scenario(seed: int, venue: str, kind: str = "FUT", n: int = 700) -> S
 
 
 WALK = ApproachParams(
-    touch_ticks=1, barrier_ticks=4, approach_bars=3, timeout_bars=10, max_episodes=6
+    touch_ticks=1, barrier_ticks=5, approach_bars=2, timeout_bars=4, max_episodes=3
 )
 
 
@@ -164,16 +166,22 @@ def walk_scenario(seed: int, n: int = 900) -> Scenario:
     parts, now, price = [], start, 1000
     for i in range(n):
         now += int(rng.integers(1, 2 * NS)) if rng.random() < 0.99 else 30 * NS
-        if i == 0 or rng.random() < 0.004:
+        if i == 0 or rng.random() < 0.05:
             rows = standing.copy()
+            rows["size"] = rng.integers(1, 9, 2)
+        elif i in (3, 6):
+            # A bid through the ask, as in an auction before the open, and gone again.
+            rows = standing[:1].copy()
+            rows["action"] = ACTION_ADD if i == 3 else ACTION_CANCEL
+            rows["order_id"], rows["price"], rows["flags"] = 3, 1250, F_LAST
         else:
-            price += int(rng.integers(-1, 2)) if rng.random() < 0.9 else int(rng.integers(-5, 6))
-            price += (price < 980) - (price > 1020)
+            price += int(rng.integers(-1, 2)) if rng.random() < 0.9 else int(rng.integers(-7, 8))
+            price += (price < 990) - (price > 1010)
             rows = np.zeros(1, EVENT)
             rows["action"], rows["flags"], rows["price"] = ACTION_TRADE, F_LAST, price
             rows["side"] = (SIDE_BID, SIDE_ASK)[int(rng.integers(2))]
             rows["size"] = rng.integers(1, 9)
-            if rng.random() < 0.004:
+            if rng.random() < 0.01:
                 rows["flags"] |= F_MAYBE_BAD_BOOK
         rows["ts_event"], rows["ts_recv"] = now, now + 119_000
         rows["event_index"] = np.arange(len(rows))
@@ -190,14 +198,33 @@ def walk_scenario(seed: int, n: int = 900) -> Scenario:
         "premarket": (at(0.0), at(0.1)),
         "opening_range": (at(0.1), at(0.2)),
         "focus": (at(0.0), at(0.97)),
-        "trigger": (at(0.12), at(0.95)),
+        "trigger": (at(0.08), at(0.95)),
         "regular": (at(0.1), at(1.0)),
     }
     midnight = bar0 // DAY_NS * DAY_NS
-    params = Params("FUT", 250_000_000, 1, midnight, windows, [(at(0.0), at(1.0))])
-    previous = {f"PD_{w}": (1000 + d) * 250_000_000 for w, d in (("HIGH", 5), ("LOW", -5))}
-    marks = legal_marks(rng, events)
+    params = Params("FUT", 250_000_000, 1, midnight, windows, [(at(0.03), at(1.0))])
+    # The day before had this day's opening range: its prices are known first as PD, then as OR.
+    t, (opens, ends) = events["ts_event"], windows["opening_range"]
+    traded = events["price"][(events["action"] == ACTION_TRADE) & (t >= opens) & (t < ends)]
+    extremes = {"PD_HIGH": int(traded.max()), "PD_LOW": int(traded.min()), "PD_CLOSE": 1000}
+    previous = {name: px * 250_000_000 for name, px in extremes.items()}
+    marks = legal_marks(rng, events) if seed % 2 else []
     return Scenario(f"walk {seed}", events, params, WALK, marks, previous)
+
+
+def late_event_scenario() -> Scenario:
+    """An event of a bar that has ended: its second record comes after a mark beyond that end."""
+    base = walk_scenario(1, 60)
+    end = base.params.windows["bars"][0] + 8 * BAR_NS
+    until = int(np.searchsorted(base.events["ts_recv"], end - NS))
+    rows = np.zeros(2, EVENT)
+    rows["action"], rows["price"], rows["size"], rows["side"] = ACTION_TRADE, 1000, 3, SIDE_BID
+    rows["ts_event"] = end - 100_000_000
+    rows["ts_recv"] = end + 100_000_000, end + 300_000_000
+    rows["flags"] = 0, F_LAST
+    events = np.concatenate([base.events[:until], rows])
+    mark = (until + 1, end + 300_000_000)
+    return replace(base, name="late event", events=events, marks=[mark])
 
 
 def _params(
@@ -233,9 +260,9 @@ def legal_marks(rng: np.random.Generator, events: np.ndarray, share: float = 0.1
 
 
 def disturbed(events: np.ndarray, rng: np.random.Generator, snapshots: bool) -> np.ndarray:
-    """What else may come: gaps, adds of an order that rests, M of size 0, backwards ts_recv, doubt.
+    """What else may come: gaps, R, doubt, adds of an order that rests, M of size 0, stray fills.
 
-    With `snapshots`, a market snapshot falls silent for 10 s and begins again.
+    With `snapshots`, one of them falls silent for more than 10 s and begins again.
     """
     live = events["flags"] & F_SNAPSHOT == 0
     orders = live & np.isin(events["action"], (ACTION_ADD, ACTION_MODIFY))
@@ -248,9 +275,10 @@ def disturbed(events: np.ndarray, rng: np.random.Generator, snapshots: bool) -> 
     out["action"][to_zero] = ACTION_MODIFY
     out["size"][to_zero] = 0
     extra: list[tuple[int, np.ndarray]] = []
-    for i in np.flatnonzero(orders & (rng.random(len(out)) < 0.02)):
+    out["size"][~live & (out["action"] == ACTION_ADD) & (rng.random(len(out)) < 0.05)] += 1
+    for i in np.flatnonzero(orders & (rng.random(len(out)) < 0.04)):
         again = out[i : i + 1].copy()
-        again["action"] = ACTION_ADD
+        again["action"] = (ACTION_ADD, ACTION_FILL)[int(rng.integers(2))]
         again["size"] = again["size"] + rng.integers(-1, 3)
         again["size"] = np.maximum(again["size"], 1)
         again["flags"] = F_LAST
@@ -260,6 +288,10 @@ def disturbed(events: np.ndarray, rng: np.random.Generator, snapshots: bool) -> 
         gap = np.zeros(1, EVENT)
         gap["action"] = ACTION_GAP
         extra.append((int(i), gap))
+    if doubt and snapshots:
+        clear = np.zeros(1, EVENT)
+        clear["action"], clear["flags"], clear["price"] = ACTION_CLEAR, F_LAST, NONE
+        extra.append((int(rng.integers(len(out) // 3, len(out))), clear))
     if snapshots and len(at := np.flatnonzero(~live & (out["action"] == ACTION_ADD))):
         resting = out[rng.choice(at, 4, replace=True)]
         i = int(rng.integers(len(out) // 2, len(out)))

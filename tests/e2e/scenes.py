@@ -42,6 +42,15 @@ MORNING = {
     "trigger": "09:30-11:20",
     "regular": "09:30-11:30",
 }
+#: Half an hour, for tests that run many times over.
+SHORT = {
+    "bars": "09:25-10:00",
+    "premarket": "09:00-09:30",
+    "opening_range": "09:30-09:33",
+    "focus": "09:25-10:00",
+    "trigger": "09:30-10:00",
+    "regular": "09:30-10:00",
+}
 #: An evening that spans two UTC days (New York's 19:00 is midnight UTC in winter).
 NIGHT = {
     "bars": "18:00-21:00",
@@ -66,6 +75,10 @@ def configured(
         "approach": dict(approach),
     }
     return Settings.model_validate({"root": str(root), "underlier": {"ES": es}})
+
+
+def short(root: Path) -> Settings:
+    return configured(root, SHORT, {"scale": "fixed", "barrier_ticks": 12})
 
 
 def evening(root: Path) -> Settings:

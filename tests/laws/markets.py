@@ -226,6 +226,14 @@ def with_one_sided_books(market: Market, every_s: int, for_s: int) -> Market:
     return replace(market, name=market.name + ", one-sided", events=np.concatenate(parts))
 
 
+def with_auction_trades(market: Market, every: int) -> Market:
+    """Some trades have no aggressor: they count in volume, not in buying or selling."""
+    events = market.events.copy()
+    trades = np.flatnonzero(events["action"] == ord("T"))
+    events["side"][trades[::every]] = ord("N")
+    return replace(market, name=market.name + ", auctions", events=events)
+
+
 def _snapshot(at: np.void, orders: dict[int, tuple[int, int, int]]) -> np.ndarray:
     out = np.zeros(1 + len(orders), EVENT)
     out["ts_event"], out["ts_recv"] = at["ts_event"], at["ts_recv"]

@@ -19,7 +19,7 @@ import pytest
 
 import spymaster
 from tests.oracle.tables import oracle_tables
-from tests.scenarios import random_scenario, walk_scenario
+from tests.scenarios import late_event_scenario, random_scenario, walk_scenario
 
 PACKAGE = Path(spymaster.__file__).parent
 
@@ -152,18 +152,20 @@ MUTANTS = {
     "a snapshot onto a good book starts anew": Mutant(
         "clock", "if b.s[S_GOOD] == 0:", "if b.s[S_GOOD] >= 0:"
     ),
-    "a gap is nothing": Mutant("clock", "if gap:\n            s[S_GOOD] = 0", "if gap:\n            pass"),
+    "a gap is nothing": Mutant(
+        "clock", "if gap:\n            s[S_GOOD] = 0", "if gap:\n            pass"
+    ),
     "F_MAYBE_BAD_BOOK is nothing": Mutant(
         "clock",
         "if record.flags & F_MAYBE_BAD_BOOK:\n        s[S_GOOD] = 0",
         "if record.flags & F_MAYBE_BAD_BOOK:\n        pass",
     ),
     "R in trading hours leaves the book good": Mutant(
-        "clock", "if trading(b, t):\n            s[S_GOOD] = 0", "if trading(b, t):\n            pass"
+        "clock",
+        "if trading(b, t):\n            s[S_GOOD] = 0",
+        "if trading(b, t):\n            pass",
     ),
-    "the low is the high": Mutant(
-        "levels", "price < windows[w, _LOW]", "price > windows[w, _LOW]"
-    ),
+    "the low is the high": Mutant("levels", "price < windows[w, _LOW]", "price > windows[w, _LOW]"),
     "a level is told before its window ends": Mutant(
         "levels", "watermark >= row[_END]", "watermark >= row[_START]"
     ),
@@ -232,15 +234,14 @@ def _kernel_copy(folder: Path, mutant: Mutant | None) -> Path:
 def differences(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str | None]:
     """Where the rows of each mutant first differ from the oracle's; None where they do not."""
     root = tmp_path_factory.mktemp("mutants")
-    scenarios = [walk_scenario(seed, 500) for seed in range(4)]
+    scenarios = [late_event_scenario(), walk_scenario(2, 400)]
+    scenarios += [walk_scenario(seed, 600) for seed in range(4)]
     scenarios += [random_scenario(seed, "cme", n=350) for seed in range(4)]
     scenarios += [random_scenario(seed, "nasdaq", "STK", n=250) for seed in range(2)]
     expected = [(s, oracle_tables(s)) for s in scenarios]
     (root / "scenarios.pkl").write_bytes(pickle.dumps(expected))
     names = {CONTROL: None, **MUTANTS}
-    folders = [
-        str(_kernel_copy(root / str(i), mutant)) for i, mutant in enumerate(names.values())
-    ]
+    folders = [str(_kernel_copy(root / str(i), mutant)) for i, mutant in enumerate(names.values())]
     script = Path(__file__).with_name("uncompiled.py")
     done = subprocess.run(
         [sys.executable, str(script), str(root / "scenarios.pkl"), *folders],

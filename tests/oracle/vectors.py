@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import lru_cache
+from functools import cache
 
 from spymaster.contracts.event import BAR_NS
 
@@ -274,7 +274,10 @@ class _Day:
     def context(
         self, trades: list[tuple], levels: list[dict[str, object]]
     ) -> dict[str, Number | None]:
-        """``trades`` are (t, price in steps, size, side, bar_start)."""
+        """``trades`` are (t, price in steps, size, side, bar_start).
+
+        A level counts from the first bar that begins at or after its known_at, as for triggers.
+        """
         m, setup, s = self.market, self.setup, self.s
         now = self.bars[self.last]
         mine = [x for x in trades if setup.trigger_bar <= x[4] <= now["bar_start"]]
@@ -331,7 +334,7 @@ def trend(past: Sequence[Number | None]) -> tuple[float | None, float | None, fl
     )
 
 
-@lru_cache(maxsize=None)
+@cache
 def _weights(places: tuple[int, ...]) -> tuple[tuple[float, ...], ...]:
     """What each value weighs in the mean, the slope and twice the square's coefficient.
 
@@ -343,8 +346,7 @@ def _weights(places: tuple[int, ...]) -> tuple[tuple[float, ...], ...]:
     parabola = _det([[p[0], p[1], p[2]], [p[1], p[2], p[3]], [p[2], p[3], p[4]]])
     slope = [(n * x - p[1]) / line for x in places]
     curve = [
-        2 * _det([[p[0], p[1], 1], [p[1], p[2], x], [p[2], p[3], x * x]]) / parabola
-        for x in places
+        2 * _det([[p[0], p[1], 1], [p[1], p[2], x], [p[2], p[3], x * x]]) / parabola for x in places
     ]
     return (1 / n,) * n, tuple(map(float, slope)), tuple(map(float, curve))
 

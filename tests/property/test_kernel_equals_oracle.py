@@ -17,7 +17,15 @@ from tests.comparison import census, difference
 from tests.kernel_tables import kernel_tables
 from tests.oracle.params import ApproachParams, Params
 from tests.oracle.tables import oracle_tables
-from tests.scenarios import NONE, Scenario, events_of, random_scenario, raw_records, reflected, walk_scenario
+from tests.scenarios import (
+    NONE,
+    Scenario,
+    events_of,
+    random_scenario,
+    raw_records,
+    reflected,
+    walk_scenario,
+)
 from tests.session_tables import run, session_tables, tables_of
 
 #: A morning in which everything happens soon.

@@ -240,7 +240,7 @@ class LocalEngine:
             self._progress(f"{row['underlier']} {utc_day(row)}", source.last_read.records)
         read = source.last_read
         self.report.files.append(read)
-        if read.damage:
+        if read.damage and row["path"] not in {f.path for f in self.report.files[:-1]}:
             self.report.damaged.append(f"{row['path']}: {read.damage}")
         self.report.seconds["silver and gold"] += inside
         self.report.seconds["bronze"] += time.perf_counter() - started - inside

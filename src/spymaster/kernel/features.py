@@ -1,7 +1,9 @@
 """The names of a vector's numbers, in their order: what gold.vector_spec tells and the model sees.
 
 Everything is oriented: "ahead" is the side beyond the level, "behind" the side price comes from.
-Distances are positive before the level is reached.
+Distances are positive before the level is reached. Medians are those of the vector's own bar, also
+for the bars of a window. A window's statistics are of the bars that have a value, at least three
+quarters of them (all of 3); a change of mid needs two valid bars in a row.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ NOW: tuple[tuple[str, str, str], ...] = (
     ("vwap_distance_ticks", "ticks", "level - vwap of the bar"),
     ("return_ticks", "ticks", "change of mid towards the level"),
     ("range_ticks", "ticks", "high - low of the bar"),
-    ("volatility_72", "ticks", "root mean square of the change of mid over 72 bars"),
+    ("volatility_72", "ticks", "root mean square of the changes of mid over 72 bars, at least 54"),
     ("micro_lead_ticks", "ticks", "microprice - mid towards the level"),
     ("spread_ticks", "ticks", "ask - bid"),
     ("tw_spread_ticks", "ticks", "time-weighted spread"),
@@ -116,9 +118,17 @@ CONTEXT: tuple[tuple[str, str, str], ...] = (
     ("earlier_episodes", "episodes", "earlier ones at this price in this session"),
     ("near_bars", "bars", "bars of this episode that traded within 1 tick of the level"),
     ("touch_volume", "x median volume of 360 bars", "traded within touch in this episode"),
-    ("minutes_into_session", "minutes", "since the focus window began"),
-    ("next_level_ahead_ticks", "ticks", "from the level to the nearest known one beyond it"),
-    ("next_level_behind_ticks", "ticks", "from the level to the nearest known one before it"),
+    ("minutes_into_session", "minutes", "from the start of focus to the bar's end"),
+    (
+        "next_level_ahead_ticks",
+        "ticks",
+        "to the nearest level beyond it that was known when the bar began",
+    ),
+    (
+        "next_level_behind_ticks",
+        "ticks",
+        "to the nearest level before it that was known when the bar began",
+    ),
 )
 
 _HOW = {
