@@ -18,6 +18,7 @@ from spymaster.errors import LakeError, SourceError
 from spymaster.feed.dbn import MBO_RECORD
 from spymaster.feed.dbn_write import make_metadata, write_dbn
 from spymaster.lake import Lake
+from spymaster.lake.diff import diff
 from spymaster.lake.manifest import Manifest
 from tests.e2e.scenes import (
     DAY_NS,
@@ -139,6 +140,22 @@ def test_bars_after_the_damage_are_invalid_until_the_next_days_snapshot(
     assert valid["after", True] > 0
     assert not any(r["complete"] for r in rows(root, "silver.session_summary"))
     assert rows(root, "gold.training_view") == []
+
+
+def test_whole_copy_of_a_damaged_file_takes_its_place(tmp_path: Path) -> None:
+    data = es_mbo().read_bytes()
+    damaged = tmp_path / "esh4-glbx-mdp3-20231225.mbo.dbn.zst"
+    damaged.write_bytes(data[: len(data) // 2])
+    again = tmp_path / "esh4-glbx-mdp3-20231225-again.mbo.dbn.zst"
+    again.write_bytes(data)
+    root, whole = tmp_path / "root", tmp_path / "whole"
+    assert len(run(evening(root), [damaged]).damaged) == 1
+    assert run(evening(root), [again]).damaged == []
+    run(evening(whole), [es_mbo()])
+    for table in ("silver.bar_5s", "silver.level_approach_2m", "gold.setup_vectors"):
+        found = diff(root, whole, table)
+        assert found.equal, str(found)
+        assert found.rows[table][0] > 0
 
 
 def test_file_damaged_before_its_first_record_leaves_the_session_incomplete(

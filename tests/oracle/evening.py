@@ -44,7 +44,7 @@ def evening_records(path: Path) -> np.ndarray:
     """The file's records as EVENT, prices in quarter points."""
     import databento
 
-    raw = databento.DBNStore.from_file(path).to_ndarray()
+    raw = databento.DBNStore.from_bytes(path.read_bytes()).to_ndarray()
     return encode(raw, STEP)
 
 

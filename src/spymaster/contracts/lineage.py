@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from spymaster.contracts.column import Table, key, trace
+from spymaster.contracts.column import Column, Table, trace
 
 LINEAGE = Table(
     "lineage",
     "What each computed session was made from. Readers follow the status `complete`.",
     (
-        key("session_date", "date", "trading session"),
-        key("underlier", "string", "root"),
-        key("status", "string", "started, then complete: every table below is committed"),
+        Column("session_date", "date", "trading session", key=True, kind="trace"),
+        Column("underlier", "string", "root", key=True, kind="trace"),
+        Column(
+            "status",
+            "string",
+            "started, then complete: every table below is committed",
+            key=True,
+            kind="trace",
+        ),
         trace("data_version", "string", "BLAKE2b of inputs, contracts, code, configuration"),
         trace("files", "list<string>", "sha256 of the input files, sorted"),
         trace("inputs_hash", "string", "earlier summaries that the session depends on"),

@@ -23,7 +23,7 @@ from spymaster.engines.source import BronzeSource, DbnSource, Source
 from spymaster.errors import SessionError
 from spymaster.feed.deliver import deliver, settle
 from spymaster.lake import Lake
-from spymaster.lake.manifest import Manifest, utc_day
+from spymaster.lake.manifest import Manifest, utc_day, without_replaced
 from spymaster.market.clock import DAY_NS, utc_midnight
 from spymaster.market.identify import Instrument
 from spymaster.market.instruments import Instruments
@@ -110,7 +110,8 @@ class LocalEngine:
         landed files; the rows are the same.
         """
         landed = self.land(files)
-        rows = [r for r in Manifest(self.lake).rows().values() if r["schema"] in MBO_SCHEMAS]
+        known = without_replaced(Manifest(self.lake).rows().values())
+        rows = [r for r in known if r["schema"] in MBO_SCHEMAS]
         given = {r["path"] for r in landed} or {r["path"] for r in rows}
         for name in sorted({r["underlier"] for r in rows}):
             mine = [r for r in rows if r["underlier"] == name]

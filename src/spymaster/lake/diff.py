@@ -131,7 +131,12 @@ def _pairs(
         if not (a.exists(one) or b.exists(other)):
             raise LakeError(f"diff: neither {a.root} has {one} nor {b.root} {other}.")
         return [(one, other)]
-    return [(name, name) for name in a.tables if a.exists(name) or b.exists(name)]
+    # Lineage says how rows were come by: it holds no fact to compare.
+    return [
+        (name, name)
+        for name, contract in a.tables.items()
+        if contract.facts and (a.exists(name) or b.exists(name))
+    ]
 
 
 class _Stored:

@@ -72,6 +72,18 @@ class Manifest:
         return after
 
 
+def without_replaced(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows less damaged files that have landed again whole: same feed, same times."""
+    listed = list(rows)
+    whole = {_feed(row) for row in listed if row["status"] != "damaged"}
+    return [row for row in listed if row["status"] != "damaged" or _feed(row) not in whole]
+
+
+def _feed(row: dict[str, Any]) -> tuple[Any, ...]:
+    kinds = tuple(row["instrument_types"])
+    return (row["dataset"], row["schema"], row["underlier"], kinds, row["start"], row["end"])
+
+
 def utc_day(row: dict[str, Any]) -> str:
     """The UTC day of a landed file, ``yyyymmdd``, as its folder says."""
     return str(row["path"]).split("/")[-2]
