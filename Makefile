@@ -34,10 +34,10 @@ demo: install
 	$(BIN)/spymaster demo demo
 
 test: debian check
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-fast: install
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
 
 check: install
 	$(BIN)/ruff format --check src tests bench

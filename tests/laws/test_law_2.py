@@ -77,7 +77,7 @@ def test_rows_of_the_pieces_are_the_rows_of_the_whole_on_random_feeds() -> None:
     known: dict[tuple[str, int], Tables] = {}
 
     @settings(
-        max_examples=90,
+        max_examples=70,
         deadline=None,
         derandomize=True,
         suppress_health_check=[HealthCheck.too_slow],

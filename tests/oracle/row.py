@@ -86,7 +86,7 @@ def _trades(params: Params, trades: list[tuple[int, int, int, str]]) -> dict[str
         "buy_volume": sum(size for _, _, size, side in trades if side == BID),
         "sell_volume": sum(size for _, _, size, side in trades if side == ASK),
         "n_trades": len(trades),
-        "vwap": (sum_ps / volume) * params.price_step / 1e9 if volume else None,
+        "vwap": (float(sum_ps) / float(volume)) * params.price_step / 1e9 if volume else None,
         "notional": float(sum_ps) * params.price_step / 1e9,
     }
 
@@ -136,8 +136,8 @@ def _time_weighted(
             sum_spread += (a - b) * dt
     step = params.price_step
     return {
-        "tw_mid": (sum_mid / ns_book) * step / 2e9 if ns_book else None,
-        "tw_spread": (sum_spread / ns_book) * step / 1e9 if ns_book else None,
+        "tw_mid": (float(sum_mid) / float(ns_book)) * step / 2e9 if ns_book else None,
+        "tw_spread": (float(sum_spread) / float(ns_book)) * step / 1e9 if ns_book else None,
         "ns_book": ns_book,
         "tw_bid_sz": bid_sz / 5e9,
         "tw_ask_sz": ask_sz / 5e9,

@@ -25,14 +25,19 @@ from spymaster.kernel.contract_book import BookParams, ContractBook
 from spymaster.kernel.layout import (
     BID,
     L_CT,
+    L_FIRST,
     L_KEY,
     L_SZ,
-    O_SIDE,
+    LEVEL_ROWS,
+    O_KEY,
+    O_NEXT,
     O_SZ,
+    ORDER,
     S_BITS,
     S_N_BID,
     S_N_ORDERS,
     S_SIZE,
+    S_USED,
 )
 
 NS = 1_000_000_000
@@ -336,25 +341,25 @@ KEYS = st.integers(-40, 40) | st.sampled_from([2**63 - 1, -(2**63), 2**62, 2**40
 def test_the_hash_table_survives_growth_and_deletion(steps: list[tuple[bool, int]]) -> None:
     s = np.zeros(S_SIZE, np.int64)
     s[S_BITS] = 2
-    table = np.zeros((4, 8), np.int64)
+    table, rows = np.zeros((4, 2), np.int64), np.zeros((256, ORDER), np.int64)
     truth: dict[int, int] = {}
     for n, (insert, order_id) in enumerate(steps):
-        slot = orders.find(table, s, order_id)
-        assert (slot >= 0) == (order_id in truth)
-        if slot >= 0 and not insert:
-            orders.remove(table, s, slot)
+        row = orders.find(table, s, order_id)
+        assert (row >= 0) == (order_id in truth)
+        if row >= 0 and not insert:
+            orders.remove(table, rows, s, row)
             del truth[order_id]
-        elif slot < 0 and insert:
+        elif row < 0 and insert:
             if 2 * (len(truth) + 1) > len(table):
-                larger = np.zeros((2 * len(table), 8), np.int64)
+                larger = np.zeros((2 * len(table), 2), np.int64)
                 orders.rehash(table, larger, s)
                 table = larger
-            slot = orders.insert(table, s, order_id)
-            table[slot, O_SIDE], table[slot, O_SZ] = 1, n
+            rows[orders.insert(table, rows, s, order_id), O_SZ] = n
             truth[order_id] = n
+        assert s[S_USED] <= len(table) // 2
     assert s[S_N_ORDERS] == len(truth)
     for order_id, n in truth.items():
-        assert table[orders.find(table, s, order_id), O_SZ] == n
+        assert rows[orders.find(table, s, order_id), O_SZ] == n
 
 
 @settings(max_examples=80, deadline=None, derandomize=True)
@@ -367,21 +372,34 @@ def test_the_hash_table_survives_growth_and_deletion(steps: list[tuple[bool, int
 )
 def test_the_ladder_is_a_sorted_dict(joins: list[tuple[int, int]], random: Any) -> None:
     s = np.zeros(S_SIZE, np.int64)
-    levels = np.zeros((2, 5, 128), np.int64)
-    standing: list[tuple[int, int]] = []
-    for key, sz in joins:
-        ladder.add(levels, s, BID, key, sz, 1, 1)
-        standing.append((key, sz))
+    levels = np.zeros((2, LEVEL_ROWS, 128), np.int64)
+    rows = np.zeros((128, ORDER), np.int64)
+    standing: list[int] = []
+    for row, (key, sz) in enumerate(joins):
+        rows[row, O_KEY], rows[row, O_SZ] = key, sz
+        ladder.join(levels, rows, s, BID, row, 1)
+        standing.append(row)
         if random.random() < 0.4:
             gone = standing.pop(random.randrange(len(standing)))
-            ladder.take(levels, s, BID, *gone, 1, 1, 1)
+            ladder.leave(levels, rows, s, BID, gone, rows[gone, O_SZ], 1)
         truth: dict[int, list[int]] = {}
-        for at, size in standing:
-            truth.setdefault(at, []).append(size)
+        for at in standing:
+            truth.setdefault(int(rows[at, O_KEY]), []).append(int(rows[at, O_SZ]))
         n = s[S_N_BID]
         found = levels[BID][:, :n]
         assert found[L_KEY].tolist() == sorted(truth)
         assert found[L_SZ].tolist() == [sum(truth[k]) for k in sorted(truth)]
         assert found[L_CT].tolist() == [len(truth[k]) for k in sorted(truth)]
+        assert [_queue(rows, first) for first in found[L_FIRST]] == [
+            truth[k] for k in sorted(truth)
+        ]
         best_three = sum(sum(truth[k]) for k in sorted(truth)[-3:])
         assert ladder.size_of_best(levels, n, BID, 3) == best_three
+
+
+def _queue(rows: Any, first: int) -> list[int]:
+    sizes = []
+    while first:
+        sizes.append(int(rows[first - 1, O_SZ]))
+        first = rows[first - 1, O_NEXT]
+    return sizes

@@ -49,12 +49,12 @@ from spymaster.kernel.layout import (
     EXECUTED,
     L_AGE,
     L_CT,
+    L_FIRST,
     L_KEY,
     L_KNOWN,
     L_SZ,
     NONE,
-    O_KEY,
-    O_SIDE,
+    O_NEXT,
     O_SZ,
     P_STEP,
     P_TICK,
@@ -67,7 +67,6 @@ from spymaster.kernel.layout import (
     S_LARGEST_STEPS,
     S_LARGEST_SZ,
     S_N_BID,
-    SIDE_MASK,
     BookState,
 )
 from spymaster.kernel.sample import weigh
@@ -233,19 +232,21 @@ def _find_largest(b: BookState) -> None:
     """Largest order within 10 ticks of the best, per side; the nearest of equals."""
     s, reach = b.s, NEAR_TICKS * b.p[P_TICK]
     for side in range(2):
-        s[S_LARGEST_SZ + side] = NONE
-        s[S_LARGEST_STEPS + side] = NONE
-    for i in range(b.orders.shape[0]):
-        if b.orders[i, O_SIDE] == 0:
-            continue
-        side = (b.orders[i, O_SIDE] & SIDE_MASK) - 1
-        steps = b.levels[side, L_KEY, s[S_N_BID + side] - 1] - b.orders[i, O_KEY]
-        sz = b.orders[i, O_SZ]
-        if steps > reach or sz < s[S_LARGEST_SZ + side]:
-            continue
-        if sz > s[S_LARGEST_SZ + side] or steps < s[S_LARGEST_STEPS + side]:
-            s[S_LARGEST_SZ + side] = sz
-            s[S_LARGEST_STEPS + side] = steps
+        largest = NONE
+        distance = NONE
+        n = s[S_N_BID + side]
+        for i in range(n - 1, -1, -1):
+            steps = b.levels[side, L_KEY, n - 1] - b.levels[side, L_KEY, i]
+            if steps > reach:
+                break
+            row = b.levels[side, L_FIRST, i]
+            while row:
+                if b.orders[row - 1, O_SZ] > largest:
+                    largest = b.orders[row - 1, O_SZ]
+                    distance = steps
+                row = b.orders[row - 1, O_NEXT]
+        s[S_LARGEST_SZ + side] = largest
+        s[S_LARGEST_STEPS + side] = distance
     s[S_DIRTY] = 0
 
 

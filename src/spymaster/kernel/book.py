@@ -40,7 +40,6 @@ from spymaster.kernel.layout import (
     O_KEY,
     O_PENDING,
     O_PENDING_TS,
-    O_PRIORITY,
     O_SIDE,
     O_SZ,
     P_ORIGIN,
@@ -52,9 +51,9 @@ from spymaster.kernel.layout import (
     S_N_BID,
     S_N_ORDERS,
     S_N_SNAP,
-    S_PRIORITY,
     S_SNAP_RECV,
     SIDE_MASK,
+    T_ROW,
     TOP_KEY,
     BookState,
     key_of,
@@ -86,22 +85,20 @@ def rest(
     b: BookState, order_id: int, side: int, key: int, sz: int, entry: int, unknown: int
 ) -> None:
     """A new order goes to the end of the queue at its price."""
-    slot = orders.insert(b.orders, b.s, order_id)
+    slot = orders.insert(b.table, b.orders, b.s, order_id)
     row = b.orders[slot]
     row[O_KEY] = key
     row[O_SZ] = sz
-    row[O_SIDE] = (side + 1) | unknown
+    row[O_SIDE] = side | unknown
     row[O_ENTRY] = entry
-    row[O_PRIORITY] = b.s[S_PRIORITY]
     row[O_PENDING] = 0
     row[O_PENDING_TS] = NONE
-    b.s[S_PRIORITY] += 1
-    ladder.add(b.levels, b.s, side, key, sz, entry, 1 if unknown == 0 else 0)
+    ladder.join(b.levels, b.orders, b.s, side, slot, 1 if unknown == 0 else 0)
 
 
 @compiled
 def _side(row: I64) -> int:
-    return (row[O_SIDE] & SIDE_MASK) - 1
+    return row[O_SIDE] & SIDE_MASK
 
 
 @compiled
@@ -113,11 +110,10 @@ def _known(row: I64) -> int:
 def shrink(b: BookState, slot: int, sz: int) -> None:
     """Take `sz` off a resting order that keeps its place; at 0 it is gone."""
     row = b.orders[slot]
-    gone = 1 if row[O_SZ] == sz else 0
-    ladder.take(b.levels, b.s, _side(row), row[O_KEY], sz, row[O_ENTRY], _known(row), gone)
+    ladder.leave(b.levels, b.orders, b.s, _side(row), slot, sz, _known(row))
     row[O_SZ] -= sz
-    if gone:
-        orders.remove(b.orders, b.s, slot)
+    if row[O_SZ] == 0:
+        orders.remove(b.table, b.orders, b.s, slot)
 
 
 @compiled
@@ -187,8 +183,7 @@ def modify(
 @compiled
 def clear(b: BookState) -> None:
     """R: nothing rests any more."""
-    b.orders[:, O_SIDE] = 0
-    b.s[S_N_ORDERS] = 0
+    orders.forget_all(b.table, b.s)
     b.s[S_N_BID] = 0
     b.s[S_N_ASK] = 0
     b.s[S_DIRTY] = 1
@@ -201,7 +196,7 @@ def apply(b: BookState, record: Any, t: int, note: Any) -> None:
     side = BID if record.side == SIDE_BID else ASK
     now_us = micros(b.p, t)
     if action == ACTION_FILL:
-        slot = orders.find(b.orders, b.s, record.order_id)
+        slot = orders.find(b.table, b.s, record.order_id)
         if slot >= 0:
             row = b.orders[slot]
             if row[O_PENDING_TS] != record.ts_event:
@@ -216,7 +211,7 @@ def apply(b: BookState, record: Any, t: int, note: Any) -> None:
         return
     b.s[S_DIRTY] = 1
     key = key_of(side, record.price)
-    slot = orders.find(b.orders, b.s, record.order_id)
+    slot = orders.find(b.table, b.s, record.order_id)
     if (slot < 0) != (action == ACTION_ADD):
         b.acc[A_UNKNOWN] += b.s[S_COUNTS]
     if slot < 0:
@@ -251,13 +246,13 @@ def gather(b: BookState, record: Any) -> None:
 def replace(b: BookState) -> int:
     """The gathered snapshot becomes the book; returns in how many orders they differed."""
     s = b.s
-    old = b.orders.copy()
+    table, old = b.table.copy(), b.orders.copy()
     n_old = s[S_N_ORDERS]
     clear(b)
     entry = micros(b.p, s[S_SNAP_RECV])
     for i in range(s[S_N_SNAP]):
         row = b.snap[i]
-        twice = orders.find(b.orders, s, row[N_ID])
+        twice = orders.find(b.table, s, row[N_ID])
         if twice >= 0:
             shrink(b, twice, b.orders[twice, O_SZ])
         if row[N_SZ] > 0:
@@ -265,17 +260,18 @@ def replace(b: BookState) -> int:
     s[S_N_SNAP] = 0
     shared = 0
     same = 0
-    for i in range(old.shape[0]):
-        if old[i, O_SIDE] == 0:
+    for i in range(table.shape[0]):
+        if table[i, T_ROW] == 0:
             continue
-        slot = orders.find(b.orders, s, old[i, O_ID])
+        before = old[table[i, T_ROW] - 1]
+        slot = orders.find(b.table, s, before[O_ID])
         if slot >= 0:
             shared += 1
             now = b.orders[slot]
             if (
-                _side(now) == _side(old[i])
-                and now[O_KEY] == old[i, O_KEY]
-                and now[O_SZ] == old[i, O_SZ]
+                _side(now) == _side(before)
+                and now[O_KEY] == before[O_KEY]
+                and now[O_SZ] == before[O_SZ]
             ):
                 same += 1
     return (n_old - shared) + (s[S_N_ORDERS] - shared) + (shared - same)

@@ -77,7 +77,7 @@ def room(b: BookState) -> int:
     s = b.s
     if s[S_N_SNAP] + 1 > b.snap.shape[0]:
         return NEEDS_SNAP
-    if 2 * (max(s[S_N_ORDERS], s[S_N_SNAP]) + 1) > b.orders.shape[0]:
+    if 2 * (max(s[S_N_ORDERS], s[S_N_SNAP]) + 1) > b.table.shape[0]:
         return NEEDS_ORDERS
     if max(s[S_N_BID], s[S_N_ASK], s[S_N_SNAP]) + 1 > b.levels.shape[2]:
         return NEEDS_LEVELS

@@ -61,8 +61,9 @@ def _new_state(params: BookParams) -> BookState:
     return BookState(
         p=params.array(),
         s=s,
-        orders=np.zeros((64, 8), np.int64),
-        levels=np.zeros((2, 5, 32), np.int64),
+        table=np.zeros((64, 2), np.int64),
+        orders=np.zeros((32, layout.ORDER), np.int64),
+        levels=np.zeros((2, layout.LEVEL_ROWS, 32), np.int64),
         snap=np.zeros((32, 4), np.int64),
         top=top,
         held=np.zeros((2, 2), np.int64),
@@ -143,11 +144,16 @@ class ContractBook:
 
     def queue(self, side: int, price: int) -> list[tuple[int, int]]:
         """Resting orders at a price in time priority: (order_id, size)."""
-        key = layout.key_of(side, price)
-        o = self._state.orders
-        here = o[((o[:, layout.O_SIDE] & 3) == side + 1) & (o[:, layout.O_KEY] == key)]
-        here = here[np.argsort(here[:, layout.O_PRIORITY])]
-        return [(int(r[layout.O_ID]), int(r[layout.O_SZ])) for r in here]
+        b, key = self._state, layout.key_of(side, price)
+        keys = b.levels[side, layout.L_KEY, : b.s[layout.S_N_BID + side]]
+        at = int(np.searchsorted(keys, key))
+        row = int(b.levels[side, layout.L_FIRST, at]) if key in keys else 0
+        queue = []
+        while row:
+            order = b.orders[row - 1]
+            queue.append((int(order[layout.O_ID]), int(order[layout.O_SZ])))
+            row = int(order[layout.O_NEXT])
+        return queue
 
     @property
     def n_orders(self) -> int:
@@ -157,15 +163,23 @@ class ContractBook:
     def to_bytes(self) -> bytes:
         """The whole state; what holds nothing is left out."""
         b = self._state
-        n = int(max(b.s[layout.S_N_BID], b.s[layout.S_N_ASK]))
-        trimmed = b._replace(levels=b.levels[:, :, :n], snap=b.snap[: b.s[layout.S_N_SNAP]])
+        sides = b.s[layout.S_N_BID], b.s[layout.S_N_ASK]
+        levels = np.zeros((*b.levels.shape[:2], int(max(sides))), np.int64)
+        for side, n in enumerate(sides):
+            levels[side, :, :n] = b.levels[side, :, :n]
+        trimmed = b._replace(
+            orders=b.orders[: b.s[layout.S_USED]],
+            levels=levels,
+            snap=b.snap[: b.s[layout.S_N_SNAP]],
+        )
         return pack(_KIND, _VERSION, trimmed)
 
     @classmethod
     def from_bytes(cls, data: bytes, bar_dtype: np.dtype[Any]) -> ContractBook:
         """A book that goes on where `to_bytes` left off. ValueError for another version."""
         book = cls.__new__(cls)
-        book._state = BookState(*unpack(data, _KIND, _VERSION)[1])
+        b = BookState(*unpack(data, _KIND, _VERSION)[1])
+        book._state = b._replace(orders=_pad(b.orders, len(b.table) // 2))
         book._dtype = bar_dtype
         book._bars = []
         return book
@@ -194,12 +208,15 @@ class ContractBook:
     def _grow(self, stopped: int) -> None:
         b = self._state
         if stopped == clock.NEEDS_ORDERS:
-            larger = np.zeros((2 * len(b.orders), b.orders.shape[1]), np.int64)
-            orders.rehash(b.orders, larger, b.s)
-            self._state = b._replace(orders=larger)
+            larger = np.zeros((2 * len(b.table), 2), np.int64)
+            orders.rehash(b.table, larger, b.s)
+            self._state = b._replace(table=larger, orders=_pad(b.orders, len(b.table)))
         elif stopped == clock.NEEDS_LEVELS:
             pad = np.zeros((*b.levels.shape[:2], max(32, b.levels.shape[2])), np.int64)
             self._state = b._replace(levels=np.concatenate([b.levels, pad], axis=2))
         elif stopped == clock.NEEDS_SNAP:
-            pad = np.zeros((max(32, len(b.snap)), b.snap.shape[1]), np.int64)
-            self._state = b._replace(snap=np.concatenate([b.snap, pad]))
+            self._state = b._replace(snap=_pad(b.snap, max(32, 2 * len(b.snap))))
+
+
+def _pad(rows: I64, n: int) -> I64:
+    return np.concatenate([rows, np.zeros((n - len(rows), rows.shape[1]), np.int64)])

@@ -1,4 +1,4 @@
-"""Price levels per side: sorted arrays with the best price last.
+"""Price levels per side: sorted arrays with the best price last, each with its queue of orders.
 
 Nearly all changes happen near the best price, so a level is found in a few steps from the end
 and little moves when one is inserted. Far prices, wide spreads and sub-tick prices need no care.
@@ -7,7 +7,22 @@ and little moves when one is inserted. Far prices, wide spreads and sub-tick pri
 from __future__ import annotations
 
 from spymaster.kernel.compiled import compiled
-from spymaster.kernel.layout import I64, L_AGE, L_CT, L_KEY, L_KNOWN, L_SZ, S_N_BID
+from spymaster.kernel.layout import (
+    I64,
+    L_AGE,
+    L_CT,
+    L_FIRST,
+    L_KEY,
+    L_KNOWN,
+    L_LAST,
+    L_SZ,
+    O_ENTRY,
+    O_KEY,
+    O_NEXT,
+    O_PREV,
+    O_SZ,
+    S_N_BID,
+)
 
 _NEAR = 12
 
@@ -35,9 +50,11 @@ def position(levels: I64, n: int, side: int, key: int) -> int:
 
 
 @compiled
-def add(levels: I64, s: I64, side: int, key: int, sz: int, entry: int, known: int) -> None:
-    """An order of `sz` joins the queue at `key`; its `entry` counts for the queue's age."""
+def join(levels: I64, orders: I64, s: I64, side: int, row: int, known: int) -> None:
+    """An order goes to the end of the queue at its price; `known`: its age is, 0 or 1."""
     n = s[S_N_BID + side]
+    order = orders[row]
+    key = order[O_KEY]
     i = position(levels, n, side, key)
     if i == n or levels[side, L_KEY, i] != key:
         for c in range(levels.shape[1]):
@@ -46,28 +63,48 @@ def add(levels: I64, s: I64, side: int, key: int, sz: int, entry: int, known: in
             levels[side, c, i] = 0
         levels[side, L_KEY, i] = key
         s[S_N_BID + side] = n + 1
+    sz = order[O_SZ]
     levels[side, L_SZ, i] += sz
     levels[side, L_CT, i] += 1
-    levels[side, L_AGE, i] += sz * entry
+    levels[side, L_AGE, i] += sz * order[O_ENTRY]
     levels[side, L_KNOWN, i] += sz * known
+    last = levels[side, L_LAST, i]
+    order[O_PREV] = last
+    order[O_NEXT] = 0
+    if last:
+        orders[last - 1, O_NEXT] = row + 1
+    else:
+        levels[side, L_FIRST, i] = row + 1
+    levels[side, L_LAST, i] = row + 1
 
 
 @compiled
-def take(
-    levels: I64, s: I64, side: int, key: int, sz: int, entry: int, known: int, orders: int
-) -> None:
-    """`sz` of one order leaves the queue at `key`, and `orders` (0 or 1) orders with it."""
+def leave(levels: I64, orders: I64, s: I64, side: int, row: int, sz: int, known: int) -> None:
+    """`sz` of an order leaves the queue at its price, and the order with it when that is all."""
     n = s[S_N_BID + side]
-    i = position(levels, n, side, key)
+    order = orders[row]
+    i = position(levels, n, side, order[O_KEY])
     levels[side, L_SZ, i] -= sz
-    levels[side, L_CT, i] -= orders
-    levels[side, L_AGE, i] -= sz * entry
+    levels[side, L_AGE, i] -= sz * order[O_ENTRY]
     levels[side, L_KNOWN, i] -= sz * known
+    if order[O_SZ] > sz:
+        return
+    levels[side, L_CT, i] -= 1
     if levels[side, L_CT, i] == 0:
         for c in range(levels.shape[1]):
             for j in range(i, n - 1):
                 levels[side, c, j] = levels[side, c, j + 1]
         s[S_N_BID + side] = n - 1
+        return
+    before, behind = order[O_PREV], order[O_NEXT]
+    if before:
+        orders[before - 1, O_NEXT] = behind
+    else:
+        levels[side, L_FIRST, i] = behind
+    if behind:
+        orders[behind - 1, O_PREV] = before
+    else:
+        levels[side, L_LAST, i] = before
 
 
 @compiled

@@ -51,7 +51,8 @@ P_SIZE = P_TRADING + 2 * MAX_TRADING
     S_BITS,  # log2 of the order table's size
     S_N_BID,  # price levels per side
     S_N_ASK,
-    S_PRIORITY,  # next place in the queues
+    S_USED,  # rows of `orders` ever used
+    S_FREE,  # 1 + the first row that is free again, 0: none
     S_INITIALISED,  # 1: a snapshot or a clear was seen
     S_GOOD,  # 1: the book may be believed
     S_INIT_T,  # since when
@@ -65,16 +66,22 @@ P_SIZE = P_TRADING + 2 * MAX_TRADING
     S_LARGEST_STEPS,  # bid, ask
     _S_LARGEST_STEPS_ASK,
     S_MARK,  # highest clock mark
-) = _count(27)
-S_SIZE = 27
+) = _count(28)
+S_SIZE = 28
 
-# An order: a row of `orders`; its slot is empty while O_SIDE is 0
-O_ID, O_KEY, O_SZ, O_SIDE, O_ENTRY, O_PRIORITY, O_PENDING, O_PENDING_TS = _count(8)
-SIDE_MASK, AGE_UNKNOWN = 3, 4  # O_SIDE: 1 + side, and a flag
+# An entry of `table`, the orders by id; T_ROW: 1 + its row of `orders`, 0: empty
+T_ID, T_ROW = _count(2)
+
+# An order: a row of `orders`. O_NEXT and O_PREV: 1 + the row behind and before it in its queue
+O_ID, O_KEY, O_SZ, O_SIDE, O_ENTRY, O_PENDING, O_PENDING_TS, O_NEXT, O_PREV = _count(9)
+ORDER = 9
+SIDE_MASK, AGE_UNKNOWN = 1, 2  # O_SIDE: the side, and a flag
 
 # A price level: a column of `levels[side]`, sorted by key, the best one last.
 # Key: the price of a bid, minus the price of an ask, so that higher is always better.
-L_KEY, L_SZ, L_CT, L_AGE, L_KNOWN = _count(5)
+# L_FIRST, L_LAST: 1 + the rows of the orders at the ends of its queue
+L_KEY, L_SZ, L_CT, L_AGE, L_KNOWN, L_FIRST, L_LAST = _count(7)
+LEVEL_ROWS = 7
 
 # An order of an open market snapshot: a row of `snap`
 N_ID, N_SIDE, N_KEY, N_SZ = _count(4)
@@ -119,8 +126,9 @@ class BookState(NamedTuple):
 
     p: I64  # [P_SIZE]
     s: I64  # [S_SIZE]
-    orders: I64  # [2**bits, 8]
-    levels: I64  # [2, 5, capacity]
+    table: I64  # [2**bits, 2]: order id, 1 + row of `orders` (0: empty)
+    orders: I64  # [2**bits / 2, ORDER]
+    levels: I64  # [2, LEVEL_ROWS, capacity]
     snap: I64  # [capacity, 4]
     top: I64  # [2, 2, TOP_LEVELS]
     held: I64  # [2, 2]: best size and depth per side at the last sample

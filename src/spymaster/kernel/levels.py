@@ -72,7 +72,7 @@ class SessionLevels:
                 if row[_TRADES]:
                     told.append((_HIGH_TYPE[w], int(row[_HIGH]), int(row[_END])))
                     told.append((_LOW_TYPE[w], int(row[_LOW]), int(row[_END])))
-        return np.array(told, LEVEL)
+        return np.array(sorted(told, key=lambda level: (level[2], level[0])), LEVEL)
 
     def to_bytes(self) -> bytes:
         """The whole state."""

@@ -1,11 +1,25 @@
-"""Resting orders by id: open addressing, Fibonacci hashing, backward-shift deletion."""
+"""Resting orders: by id in a hash table, by place in the queue of their price.
+
+The table is open-addressing with Fibonacci hashing and backward-shift deletion; it holds rows of
+the `orders` array, which never move, so that queues can be lists through them.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
 from spymaster.kernel.compiled import compiled
-from spymaster.kernel.layout import I64, O_ID, O_SIDE, S_BITS, S_N_ORDERS
+from spymaster.kernel.layout import (
+    I64,
+    O_ID,
+    O_NEXT,
+    S_BITS,
+    S_FREE,
+    S_N_ORDERS,
+    S_USED,
+    T_ID,
+    T_ROW,
+)
 
 _PHI = np.uint64(11400714819323198485)
 _64 = np.uint64(64)
@@ -13,62 +27,81 @@ _64 = np.uint64(64)
 
 @compiled
 def home(order_id: int, bits: int) -> int:
-    """Slot at which the search for an order begins."""
+    """Place in the table at which the search for an order begins."""
     return np.int64((np.uint64(order_id) * _PHI) >> (_64 - np.uint64(bits)))  # type: ignore[return-value]
 
 
 @compiled
-def find(orders: I64, s: I64, order_id: int) -> int:
-    """Slot of a resting order, or -1."""
-    mask = orders.shape[0] - 1
-    slot = home(order_id, s[S_BITS])
-    while orders[slot, O_SIDE] != 0:
-        if orders[slot, O_ID] == order_id:
-            return slot
-        slot = (slot + 1) & mask
-    return -1
+def place(table: I64, s: I64, order_id: int) -> int:
+    """Where an order stands in the table, or the empty place where it would."""
+    mask = table.shape[0] - 1
+    at = home(order_id, s[S_BITS])
+    while table[at, T_ROW] != 0 and table[at, T_ID] != order_id:
+        at = (at + 1) & mask
+    return at
 
 
 @compiled
-def insert(orders: I64, s: I64, order_id: int) -> int:
-    """An empty slot for a new order; the caller fills it and has left room."""
-    mask = orders.shape[0] - 1
-    slot = home(order_id, s[S_BITS])
-    while orders[slot, O_SIDE] != 0:
-        slot = (slot + 1) & mask
-    orders[slot, O_ID] = order_id
+def find(table: I64, s: I64, order_id: int) -> int:
+    """Row of a resting order, or -1."""
+    return table[place(table, s, order_id), T_ROW] - 1
+
+
+@compiled
+def insert(table: I64, orders: I64, s: I64, order_id: int) -> int:
+    """A row for a new order; the caller fills it and has left room."""
+    row = s[S_FREE] - 1
+    if row >= 0:
+        s[S_FREE] = orders[row, O_NEXT]
+    else:
+        row = s[S_USED]
+        s[S_USED] += 1
+    at = place(table, s, order_id)
+    table[at, T_ID] = order_id
+    table[at, T_ROW] = row + 1
+    orders[row, O_ID] = order_id
     s[S_N_ORDERS] += 1
-    return slot
+    return row
 
 
 @compiled
-def remove(orders: I64, s: I64, slot: int) -> None:
-    """Empty a slot and move up those that were pushed past it."""
-    mask = orders.shape[0] - 1
+def remove(table: I64, orders: I64, s: I64, row: int) -> None:
+    """Forget an order, and move up those of the table that were pushed past it."""
+    mask = table.shape[0] - 1
     bits = s[S_BITS]
-    hole = slot
+    hole = place(table, s, orders[row, O_ID])
     probe = (hole + 1) & mask
-    while orders[probe, O_SIDE] != 0:
-        distance = (probe - home(orders[probe, O_ID], bits)) & mask
+    while table[probe, T_ROW] != 0:
+        distance = (probe - home(table[probe, T_ID], bits)) & mask
         if distance >= ((probe - hole) & mask):
-            for c in range(orders.shape[1]):
-                orders[hole, c] = orders[probe, c]
+            table[hole, T_ID] = table[probe, T_ID]
+            table[hole, T_ROW] = table[probe, T_ROW]
             hole = probe
         probe = (probe + 1) & mask
-    orders[hole, O_SIDE] = 0
+    table[hole, T_ROW] = 0
+    orders[row, O_NEXT] = s[S_FREE]
+    s[S_FREE] = row + 1
     s[S_N_ORDERS] -= 1
 
 
 @compiled
+def forget_all(table: I64, s: I64) -> None:
+    """Nothing rests any more."""
+    table[:, T_ROW] = 0
+    s[S_N_ORDERS] = 0
+    s[S_USED] = 0
+    s[S_FREE] = 0
+
+
+@compiled
 def rehash(old: I64, new: I64, s: I64) -> None:
-    """Move all orders into a larger, empty table; `s` takes its size."""
+    """Move all entries into a larger, empty table; `s` takes its size."""
     bits = 0
     while (1 << bits) < new.shape[0]:
         bits += 1
     s[S_BITS] = bits
-    s[S_N_ORDERS] = 0
     for i in range(old.shape[0]):
-        if old[i, O_SIDE] != 0:
-            slot = insert(new, s, old[i, O_ID])
-            for c in range(old.shape[1]):
-                new[slot, c] = old[i, c]
+        if old[i, T_ROW] != 0:
+            at = place(new, s, old[i, T_ID])
+            new[at, T_ID] = old[i, T_ID]
+            new[at, T_ROW] = old[i, T_ROW]
