@@ -22,10 +22,10 @@ from spymaster.contracts.event import EVENT
 from spymaster.contracts.numpy_dtype import numpy_dtype
 from spymaster.engines.local import LocalEngine
 from spymaster.engines.source import DbnSource
+from spymaster.engines.warm import warm_up
 from spymaster.feed.dbn import DbnReader
 from spymaster.feed.simulator import SimulationConfig, simulate
 from spymaster.kernel.contract_book import BookParams, ContractBook
-from spymaster.kernel.warm import warm_up
 from spymaster.lake.lineage import machine
 from spymaster.lake.manifest import Manifest
 from spymaster.settings import Settings
@@ -117,7 +117,7 @@ def whole_way(files: list[Path], folder: Path) -> Line:
     code = (
         "import sys,time,resource\nfrom pathlib import Path\n"
         "from spymaster.settings import Settings\nfrom spymaster.engines.local import LocalEngine\n"
-        "from spymaster.kernel.warm import warm_up\nwarm_up()\n"
+        "from spymaster.engines.warm import warm_up\nwarm_up()\n"
         "files=[Path(p) for p in sys.argv[2:]]\nt=time.perf_counter()\n"
         "r=LocalEngine(Settings.load(root=sys.argv[1])).run(files)\n"
         "s=time.perf_counter()-t\n"

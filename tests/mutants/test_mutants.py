@@ -68,9 +68,7 @@ MUTANTS = {
     "flow is counted within 9 ticks": Mutant("book", "NEAR_TICKS = 10", "NEAR_TICKS = 9"),
     "old means older than 3 s": Mutant("book", "OLD_US = 1_000_000", "OLD_US = 3_000_000"),
     "ages in a market snapshot are known": Mutant("book", "entry, AGE_UNKNOWN)", "entry, 0)"),
-    "drift overlooks a changed size": Mutant(
-        "book", "                and now[O_SZ] == before[O_SZ]\n", ""
-    ),
+    "drift overlooks a changed size": Mutant("book", " and old[O_SZ] == new[N_SZ]:", ":"),
     "R leaves the orders": Mutant("book", "        clear(b)\n        return\n", "        return\n"),
     "the hash table deletes without shifting": Mutant(
         "orders", "if distance >= ((probe - hole) & mask):", "if distance < 0:"
@@ -89,6 +87,9 @@ MUTANTS = {
     ),
     "an unchanged best price is no order flow": Mutant(
         "sample", "gained = sz if key >= key_before", "gained = sz if key > key_before"
+    ),
+    "a change of the best price goes unseen": Mutant(
+        "sample", "if first >= BOOK_LEVELS:", "if first >= BOOK_LEVELS or first == 0:"
     ),
     "mlofi is shifted by a level": Mutant(
         "sample", "b.acc[A_MLOFI + m] +=", "b.acc[A_MLOFI + (m + 1) % TOP_LEVELS] +="

@@ -240,7 +240,7 @@ def test_the_streams_hold_what_could_go_wrong(streams: dict[str, tuple[Market, T
         "bar without trades",
         "one-sided close in window",
         "tick of several steps",
-    } == {what for what, n in seen.items() if n >= 10}
+    } == {what for what, n in seen.items() if n >= 5}
 
 
 def test_every_feature_has_a_value_and_is_missing_where_it_may_be(

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from spymaster.engines.local import LocalEngine, Report
-from spymaster.kernel.warm import warm_up
+from spymaster.engines.warm import warm_up
 from spymaster.settings import Settings
 
 out = Console(soft_wrap=True, highlight=False)

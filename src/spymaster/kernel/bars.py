@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from spymaster.contracts.event import BAR_NS, BOOK_LEVELS, SIDE_ASK, SIDE_BID
 from spymaster.kernel import ladder
 from spymaster.kernel.book import NEAR_TICKS, micros
-from spymaster.kernel.compiled import compiled
+from spymaster.kernel.compiled import hot
 from spymaster.kernel.layout import (
     A_BACKWARDS,
     A_BUY,
@@ -72,7 +72,7 @@ from spymaster.kernel.layout import (
 from spymaster.kernel.sample import weigh
 
 
-@compiled
+@hot
 def trade(b: BookState, record: Any, t: int) -> None:
     """T: counts in price and volume whoever was the aggressor, in buys and sells if one was."""
     acc = b.acc
@@ -95,7 +95,7 @@ def trade(b: BookState, record: Any, t: int) -> None:
         acc[A_SELL] += sz
 
 
-@compiled
+@hot
 def _trades(b: BookState, row: Any) -> None:
     acc, step = b.acc, b.p[P_STEP]
     if acc[A_TRADES] > 0:
@@ -120,14 +120,14 @@ def _trades(b: BookState, row: Any) -> None:
     row.notional = float(acc[A_PX_SZ]) * step / 1e9
 
 
-@compiled
+@hot
 def _imbalance(b: BookState, depth: int) -> float:
     bid = ladder.size_of_best(b.levels, b.s[S_N_BID], BID, depth)
     ask = ladder.size_of_best(b.levels, b.s[S_N_BID + 1], ASK, depth)
     return (bid - ask) / (bid + ask)
 
 
-@compiled
+@hot
 def _within(b: BookState, side: int, mid2: int, ticks: int) -> int:
     """Size on a side within some ticks of mid."""
     total = 0
@@ -140,7 +140,7 @@ def _within(b: BookState, side: int, mid2: int, ticks: int) -> int:
     return total
 
 
-@compiled
+@hot
 def _book_at_close(b: BookState, row: Any) -> bool:
     """Fill in the book; returns whether it is two-sided and uncrossed."""
     s, levels, step = b.s, b.levels, b.p[P_STEP]
@@ -187,7 +187,7 @@ def _book_at_close(b: BookState, row: Any) -> bool:
     return False
 
 
-@compiled
+@hot
 def _time_weighted(b: BookState, row: Any) -> None:
     acc, step = b.acc, b.p[P_STEP]
     ns = acc[A_NS_BOOK]
@@ -200,7 +200,7 @@ def _time_weighted(b: BookState, row: Any) -> None:
     row.tw_ask_depth_10 = acc[A_TW_DEPTH + ASK] / 5e9
 
 
-@compiled
+@hot
 def _flow(b: BookState, row: Any) -> None:
     acc = b.acc
     row.ofi = acc[A_MLOFI]
@@ -227,7 +227,7 @@ def _flow(b: BookState, row: Any) -> None:
     row.ask_refilled_ct = acc[A_FLOW_CT + 2 * REFILLED + ASK]
 
 
-@compiled
+@hot
 def _find_largest(b: BookState) -> None:
     """Largest order within 10 ticks of the best, per side; the nearest of equals."""
     s, reach = b.s, NEAR_TICKS * b.p[P_TICK]
@@ -250,7 +250,7 @@ def _find_largest(b: BookState) -> None:
     s[S_DIRTY] = 0
 
 
-@compiled
+@hot
 def _queue_age(b: BookState, side: int, end_us: int) -> float:
     n = b.s[S_N_BID + side]
     if n == 0:
@@ -259,12 +259,12 @@ def _queue_age(b: BookState, side: int, end_us: int) -> float:
     return (sz * end_us - b.levels[side, L_AGE, n - 1]) / (sz * 1_000_000)
 
 
-@compiled
+@hot
 def _share(part: int, whole: int) -> float:
     return part / whole if whole else np.nan
 
 
-@compiled
+@hot
 def _only_mbo(b: BookState, row: Any, bar_end: int) -> None:
     s, levels, acc = b.s, b.levels, b.acc
     if s[S_DIRTY]:
@@ -286,7 +286,7 @@ def _only_mbo(b: BookState, row: Any, bar_end: int) -> None:
     row.ask_executed_old_share = _share(acc[A_OLD_SZ + ASK], row.ask_executed_sz)
 
 
-@compiled
+@hot
 def _state(b: BookState, row: Any, state: NDArray[np.float64], sizes: NDArray[np.int64]) -> None:
     """Ten levels per side: prices into `state`, sizes and counts into `sizes`."""
     for side in range(2):
@@ -301,7 +301,7 @@ def _state(b: BookState, row: Any, state: NDArray[np.float64], sizes: NDArray[np
             sizes[side, 1, m] = b.levels[side, L_CT, i] if i >= 0 else 0
 
 
-@compiled
+@hot
 def close_bar(
     b: BookState, row: Any, prices: NDArray[np.float64], sizes: NDArray[np.int64]
 ) -> None:

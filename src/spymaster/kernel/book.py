@@ -17,7 +17,7 @@ from spymaster.contracts.event import (
     SIDE_BID,
 )
 from spymaster.kernel import ladder, orders
-from spymaster.kernel.compiled import compiled
+from spymaster.kernel.compiled import hot
 from spymaster.kernel.layout import (
     A_FLOW_CT,
     A_FLOW_SZ,
@@ -30,6 +30,7 @@ from spymaster.kernel.layout import (
     CANCELLED,
     EXECUTED,
     I64,
+    IN_SNAPSHOT,
     N_ID,
     N_KEY,
     N_SIDE,
@@ -45,6 +46,7 @@ from spymaster.kernel.layout import (
     P_ORIGIN,
     P_TICK,
     REFILLED,
+    S_CHANGED,
     S_COUNTS,
     S_DIRTY,
     S_N_ASK,
@@ -52,8 +54,8 @@ from spymaster.kernel.layout import (
     S_N_ORDERS,
     S_N_SNAP,
     S_SNAP_RECV,
+    SAME_IN_SNAPSHOT,
     SIDE_MASK,
-    T_ROW,
     TOP_KEY,
     BookState,
     key_of,
@@ -63,13 +65,13 @@ NEAR_TICKS = 10
 OLD_US = 1_000_000
 
 
-@compiled
+@hot
 def micros(p: I64, t: int) -> int:
     """Microseconds since the session's input began."""
     return (t - p[P_ORIGIN]) // 1000
 
 
-@compiled
+@hot
 def flow(b: BookState, kind: int, side: int, key: int, sz: int) -> bool:
     """Count `sz` in the open bar if it happened within 10 ticks of the previous best."""
     best = b.top[side, TOP_KEY, 0]
@@ -80,7 +82,7 @@ def flow(b: BookState, kind: int, side: int, key: int, sz: int) -> bool:
     return True
 
 
-@compiled
+@hot
 def rest(
     b: BookState, order_id: int, side: int, key: int, sz: int, entry: int, unknown: int
 ) -> None:
@@ -96,17 +98,17 @@ def rest(
     ladder.join(b.levels, b.orders, b.s, side, slot, 1 if unknown == 0 else 0)
 
 
-@compiled
+@hot
 def _side(row: I64) -> int:
     return row[O_SIDE] & SIDE_MASK
 
 
-@compiled
+@hot
 def _known(row: I64) -> int:
     return 0 if row[O_SIDE] & AGE_UNKNOWN else 1
 
 
-@compiled
+@hot
 def shrink(b: BookState, slot: int, sz: int) -> None:
     """Take `sz` off a resting order that keeps its place; at 0 it is gone."""
     row = b.orders[slot]
@@ -116,7 +118,7 @@ def shrink(b: BookState, slot: int, sz: int) -> None:
         orders.remove(b.table, b.orders, b.s, slot)
 
 
-@compiled
+@hot
 def filled(b: BookState, row: I64, ts_event: int, at_most: int, now_us: int) -> int:
     """How much of a C or M is the fill that an F announced; uses it up."""
     pending = row[O_PENDING] if row[O_PENDING_TS] == ts_event else 0
@@ -129,7 +131,7 @@ def filled(b: BookState, row: I64, ts_event: int, at_most: int, now_us: int) -> 
     return executed
 
 
-@compiled
+@hot
 def cancel(b: BookState, slot: int, sz: int, ts_event: int, now_us: int, note: Any) -> None:
     """C: takes `sz` off an order; what no F explains was cancelled."""
     row = b.orders[slot]
@@ -143,7 +145,7 @@ def cancel(b: BookState, slot: int, sz: int, ts_event: int, now_us: int, note: A
         shrink(b, slot, taken)
 
 
-@compiled
+@hot
 def modify(
     b: BookState, slot: int, side: int, key: int, sz: int, ts_event: int, now_us: int, note: Any
 ) -> None:
@@ -180,16 +182,18 @@ def modify(
             shrink(b, slot, old - sz)
 
 
-@compiled
+@hot
 def clear(b: BookState) -> None:
     """R: nothing rests any more."""
     orders.forget_all(b.table, b.s)
     b.s[S_N_BID] = 0
     b.s[S_N_ASK] = 0
+    b.s[S_CHANGED + BID] = 0
+    b.s[S_CHANGED + ASK] = 0
     b.s[S_DIRTY] = 1
 
 
-@compiled
+@hot
 def apply(b: BookState, record: Any, t: int, note: Any) -> None:
     """Let one live record act on the book; `note` takes its effect."""
     action = record.action
@@ -227,7 +231,7 @@ def apply(b: BookState, record: Any, t: int, note: Any) -> None:
         modify(b, slot, side, key, record.size, record.ts_event, now_us, note)
 
 
-@compiled
+@hot
 def gather(b: BookState, record: Any) -> None:
     """A record of an open market snapshot waits until the snapshot is whole."""
     if record.action == ACTION_CLEAR:
@@ -242,12 +246,12 @@ def gather(b: BookState, record: Any) -> None:
         b.s[S_N_SNAP] += 1
 
 
-@compiled
+@hot
 def replace(b: BookState) -> int:
     """The gathered snapshot becomes the book; returns in how many orders they differed."""
     s = b.s
-    table, old = b.table.copy(), b.orders.copy()
     n_old = s[S_N_ORDERS]
+    shared, same = compare(b)
     clear(b)
     entry = micros(b.p, s[S_SNAP_RECV])
     for i in range(s[S_N_SNAP]):
@@ -258,20 +262,33 @@ def replace(b: BookState) -> int:
         if row[N_SZ] > 0:
             rest(b, row[N_ID], row[N_SIDE], row[N_KEY], row[N_SZ], entry, AGE_UNKNOWN)
     s[S_N_SNAP] = 0
+    return (n_old - shared) + (s[S_N_ORDERS] - shared) + (shared - same)
+
+
+@hot
+def compare(b: BookState) -> tuple[int, int]:
+    """How many orders are both in the book and in the gathered snapshot, and how many the same.
+
+    Of an order that comes twice in a snapshot the last one counts.
+    """
     shared = 0
     same = 0
-    for i in range(table.shape[0]):
-        if table[i, T_ROW] == 0:
+    for i in range(b.s[S_N_SNAP]):
+        new = b.snap[i]
+        slot = orders.find(b.table, b.s, new[N_ID])
+        if slot < 0:
             continue
-        before = old[table[i, T_ROW] - 1]
-        slot = orders.find(b.table, s, before[O_ID])
-        if slot >= 0:
-            shared += 1
-            now = b.orders[slot]
-            if (
-                _side(now) == _side(before)
-                and now[O_KEY] == before[O_KEY]
-                and now[O_SZ] == before[O_SZ]
-            ):
-                same += 1
-    return (n_old - shared) + (s[S_N_ORDERS] - shared) + (shared - same)
+        old = b.orders[slot]
+        if old[O_SIDE] & IN_SNAPSHOT:
+            shared -= 1
+        if old[O_SIDE] & SAME_IN_SNAPSHOT:
+            same -= 1
+        old[O_SIDE] &= SIDE_MASK | AGE_UNKNOWN
+        if new[N_SZ] == 0:
+            continue
+        shared += 1
+        old[O_SIDE] |= IN_SNAPSHOT
+        if _side(old) == new[N_SIDE] and old[O_KEY] == new[N_KEY] and old[O_SZ] == new[N_SZ]:
+            same += 1
+            old[O_SIDE] |= SAME_IN_SNAPSHOT
+    return shared, same

@@ -25,7 +25,7 @@ from spymaster.contracts.event import (
 )
 from spymaster.kernel.bars import close_bar, trade
 from spymaster.kernel.book import apply, gather, replace
-from spymaster.kernel.compiled import compiled
+from spymaster.kernel.compiled import hot
 from spymaster.kernel.layout import (
     A_BACKWARDS,
     A_DRIFT,
@@ -71,7 +71,7 @@ NOTE = np.dtype(
 )
 
 
-@compiled
+@hot
 def room(b: BookState) -> int:
     """Is there room for any one record, whatever it does?"""
     s = b.s
@@ -84,7 +84,7 @@ def room(b: BookState) -> int:
     return DONE
 
 
-@compiled
+@hot
 def believe(b: BookState, t: int) -> None:
     """The book is known to be right from `t` on; one that was right before stays so."""
     if b.s[S_GOOD] == 0:
@@ -93,7 +93,7 @@ def believe(b: BookState, t: int) -> None:
     b.s[S_INITIALISED] = 1
 
 
-@compiled
+@hot
 def end_event(b: BookState) -> None:
     """An event that lost its F_LAST ends all the same."""
     if b.s[S_EVENT_OPEN]:
@@ -102,7 +102,7 @@ def end_event(b: BookState) -> None:
         b.s[S_EVENT_OPEN] = 0
 
 
-@compiled
+@hot
 def end_snapshot(b: BookState) -> None:
     """The market snapshot is whole: it becomes the book."""
     s = b.s
@@ -115,7 +115,7 @@ def end_snapshot(b: BookState) -> None:
         s[S_SNAP_OPEN] = 0
 
 
-@compiled
+@hot
 def close_up_to(
     b: BookState,
     t: int,
@@ -138,7 +138,7 @@ def close_up_to(
     return k
 
 
-@compiled
+@hot
 def arrive(b: BookState, t: int) -> None:
     """The contract's time moves on to `t`; its first record opens its first bar."""
     s, p = b.s, b.p
@@ -149,7 +149,7 @@ def arrive(b: BookState, t: int) -> None:
     s[S_COUNTS] = 1 if p[P_BAR0] * BAR_NS <= t < p[P_BAR1] * BAR_NS else 0
 
 
-@compiled
+@hot
 def begin(b: BookState, record: Any, snapshot: bool) -> None:
     """Open the event or market snapshot that this record is the first of."""
     s = b.s
@@ -163,7 +163,7 @@ def begin(b: BookState, record: Any, snapshot: bool) -> None:
         s[S_EVENT_RECV] = record.ts_recv
 
 
-@compiled
+@hot
 def act(b: BookState, record: Any, note: Any) -> None:
     """A live record: its effect on book and bar, and the sample at the event's end."""
     s, acc, t = b.s, b.acc, b.s[S_T]
@@ -186,7 +186,7 @@ def act(b: BookState, record: Any, note: Any) -> None:
         s[S_EVENT_OPEN] = 0
 
 
-@compiled
+@hot
 def advance(
     b: BookState,
     events: NDArray[Any],
@@ -252,7 +252,7 @@ def advance(
     return i, k, DONE
 
 
-@compiled
+@hot
 def close(
     b: BookState,
     mark: int,

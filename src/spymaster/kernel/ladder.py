@@ -6,7 +6,7 @@ and little moves when one is inserted. Far prices, wide spreads and sub-tick pri
 
 from __future__ import annotations
 
-from spymaster.kernel.compiled import compiled
+from spymaster.kernel.compiled import hot
 from spymaster.kernel.layout import (
     I64,
     L_AGE,
@@ -21,13 +21,14 @@ from spymaster.kernel.layout import (
     O_NEXT,
     O_PREV,
     O_SZ,
+    S_CHANGED,
     S_N_BID,
 )
 
 _NEAR = 12
 
 
-@compiled
+@hot
 def position(levels: I64, n: int, side: int, key: int) -> int:
     """Index of the first level with a key at or above `key`, of `n`."""
     low = 0
@@ -49,7 +50,7 @@ def position(levels: I64, n: int, side: int, key: int) -> int:
     return low
 
 
-@compiled
+@hot
 def join(levels: I64, orders: I64, s: I64, side: int, row: int, known: int) -> None:
     """An order goes to the end of the queue at its price; `known`: its age is, 0 or 1."""
     n = s[S_N_BID + side]
@@ -62,7 +63,9 @@ def join(levels: I64, orders: I64, s: I64, side: int, row: int, known: int) -> N
                 levels[side, c, j] = levels[side, c, j - 1]
             levels[side, c, i] = 0
         levels[side, L_KEY, i] = key
-        s[S_N_BID + side] = n + 1
+        n += 1
+        s[S_N_BID + side] = n
+    s[S_CHANGED + side] = min(s[S_CHANGED + side], n - 1 - i)
     sz = order[O_SZ]
     levels[side, L_SZ, i] += sz
     levels[side, L_CT, i] += 1
@@ -78,12 +81,13 @@ def join(levels: I64, orders: I64, s: I64, side: int, row: int, known: int) -> N
     levels[side, L_LAST, i] = row + 1
 
 
-@compiled
+@hot
 def leave(levels: I64, orders: I64, s: I64, side: int, row: int, sz: int, known: int) -> None:
     """`sz` of an order leaves the queue at its price, and the order with it when that is all."""
     n = s[S_N_BID + side]
     order = orders[row]
     i = position(levels, n, side, order[O_KEY])
+    s[S_CHANGED + side] = min(s[S_CHANGED + side], n - 1 - i)
     levels[side, L_SZ, i] -= sz
     levels[side, L_AGE, i] -= sz * order[O_ENTRY]
     levels[side, L_KNOWN, i] -= sz * known
@@ -107,7 +111,7 @@ def leave(levels: I64, orders: I64, s: I64, side: int, row: int, sz: int, known:
         levels[side, L_LAST, i] = before
 
 
-@compiled
+@hot
 def size_of_best(levels: I64, n: int, side: int, depth: int) -> int:
     """Size over the best `depth` non-empty prices."""
     total = 0

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from spymaster.kernel.compiled import compiled
+from spymaster.kernel.compiled import hot
 
 I64 = NDArray[np.int64]
 NONE = -(2**63)
@@ -60,14 +60,16 @@ P_SIZE = P_TRADING + 2 * MAX_TRADING
     S_COUNTS,  # 1: the current event lies in the bars window
     S_SAMPLE_T,  # time of the last sample
     S_UNCROSSED,  # at it: 1 when two-sided and bid < ask
+    S_CHANGED,  # bid, ask: the best level that changed since the last sample, 0 the best
+    _S_CHANGED_ASK,
     S_DIRTY,  # 1: the book changed since the largest orders were looked up
     S_LARGEST_SZ,  # bid, ask
     _S_LARGEST_SZ_ASK,
     S_LARGEST_STEPS,  # bid, ask
     _S_LARGEST_STEPS_ASK,
     S_MARK,  # highest clock mark
-) = _count(28)
-S_SIZE = 28
+) = _count(30)
+S_SIZE = 30
 
 # An entry of `table`, the orders by id; T_ROW: 1 + its row of `orders`, 0: empty
 T_ID, T_ROW = _count(2)
@@ -75,7 +77,8 @@ T_ID, T_ROW = _count(2)
 # An order: a row of `orders`. O_NEXT and O_PREV: 1 + the row behind and before it in its queue
 O_ID, O_KEY, O_SZ, O_SIDE, O_ENTRY, O_PENDING, O_PENDING_TS, O_NEXT, O_PREV = _count(9)
 ORDER = 9
-SIDE_MASK, AGE_UNKNOWN = 1, 2  # O_SIDE: the side, and a flag
+# O_SIDE: the side, and flags
+SIDE_MASK, AGE_UNKNOWN, IN_SNAPSHOT, SAME_IN_SNAPSHOT = 1, 2, 4, 8
 
 # A price level: a column of `levels[side]`, sorted by key, the best one last.
 # Key: the price of a bid, minus the price of an ask, so that higher is always better.
@@ -135,7 +138,7 @@ class BookState(NamedTuple):
     acc: I64  # [A_SIZE]
 
 
-@compiled
+@hot
 def key_of(side: int, price: int) -> int:
     """A price on the scale where higher is better for its side; its own inverse."""
     return price if side == BID else -price

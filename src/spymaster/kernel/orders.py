@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from spymaster.kernel.compiled import compiled
+from spymaster.kernel.compiled import hot
 from spymaster.kernel.layout import (
     I64,
     O_ID,
@@ -25,13 +25,13 @@ _PHI = np.uint64(11400714819323198485)
 _64 = np.uint64(64)
 
 
-@compiled
+@hot
 def home(order_id: int, bits: int) -> int:
     """Place in the table at which the search for an order begins."""
     return np.int64((np.uint64(order_id) * _PHI) >> (_64 - np.uint64(bits)))  # type: ignore[return-value]
 
 
-@compiled
+@hot
 def place(table: I64, s: I64, order_id: int) -> int:
     """Where an order stands in the table, or the empty place where it would."""
     mask = table.shape[0] - 1
@@ -41,13 +41,13 @@ def place(table: I64, s: I64, order_id: int) -> int:
     return at
 
 
-@compiled
+@hot
 def find(table: I64, s: I64, order_id: int) -> int:
     """Row of a resting order, or -1."""
     return table[place(table, s, order_id), T_ROW] - 1
 
 
-@compiled
+@hot
 def insert(table: I64, orders: I64, s: I64, order_id: int) -> int:
     """A row for a new order; the caller fills it and has left room."""
     row = s[S_FREE] - 1
@@ -64,7 +64,7 @@ def insert(table: I64, orders: I64, s: I64, order_id: int) -> int:
     return row
 
 
-@compiled
+@hot
 def remove(table: I64, orders: I64, s: I64, row: int) -> None:
     """Forget an order, and move up those of the table that were pushed past it."""
     mask = table.shape[0] - 1
@@ -84,7 +84,7 @@ def remove(table: I64, orders: I64, s: I64, row: int) -> None:
     s[S_N_ORDERS] -= 1
 
 
-@compiled
+@hot
 def forget_all(table: I64, s: I64) -> None:
     """Nothing rests any more."""
     table[:, T_ROW] = 0
@@ -93,7 +93,7 @@ def forget_all(table: I64, s: I64) -> None:
     s[S_FREE] = 0
 
 
-@compiled
+@hot
 def rehash(old: I64, new: I64, s: I64) -> None:
     """Move all entries into a larger, empty table; `s` takes its size."""
     bits = 0

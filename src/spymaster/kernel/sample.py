@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from spymaster.contracts.event import BAR_NS, BOOK_LEVELS
 from spymaster.kernel import ladder
-from spymaster.kernel.compiled import compiled
+from spymaster.kernel.compiled import hot
 from spymaster.kernel.layout import (
     A_CROSSED,
     A_MLOFI,
@@ -21,6 +21,7 @@ from spymaster.kernel.layout import (
     P_N_TRADING,
     P_TRADING,
     S_BAR,
+    S_CHANGED,
     S_COUNTS,
     S_N_BID,
     S_SAMPLE_T,
@@ -34,7 +35,7 @@ from spymaster.kernel.layout import (
 HELD_SZ, HELD_DEPTH = 0, 1
 
 
-@compiled
+@hot
 def trading(b: BookState, t: int) -> bool:
     """Is the market open, by the calendar?"""
     for i in range(b.p[P_N_TRADING]):
@@ -43,7 +44,7 @@ def trading(b: BookState, t: int) -> bool:
     return False
 
 
-@compiled
+@hot
 def weigh(b: BookState, t: int) -> None:
     """Add the state that held since the last sample, up to `t`, to the open bar's time weights."""
     start = max(b.s[S_SAMPLE_T], b.s[S_BAR] * BAR_NS)
@@ -63,7 +64,7 @@ def weigh(b: BookState, t: int) -> None:
         acc[A_TW_DEPTH + side] += b.held[side, HELD_DEPTH] * ns
 
 
-@compiled
+@hot
 def joined(key: int, sz: int, key_before: int, sz_before: int) -> int:
     """Size that joined one side at one place between two states (Cont, Kukanov & Stoikov 2014).
 
@@ -74,7 +75,7 @@ def joined(key: int, sz: int, key_before: int, sz_before: int) -> int:
     return gained - lost
 
 
-@compiled
+@hot
 def sample(b: BookState, t: int, live: bool) -> None:
     """The event is whole: take the book as the state from `t` on.
 
@@ -87,9 +88,14 @@ def sample(b: BookState, t: int, live: bool) -> None:
     before = top[BID, TOP_KEY, 0] != NONE and top[ASK, TOP_KEY, 0] != NONE
     counts = live and both and before and s[S_COUNTS] == 1
     for side in range(2):
+        # Better levels than the best that changed are what they were: nothing joined or left.
+        first = s[S_CHANGED + side]
+        if first >= BOOK_LEVELS:
+            continue
+        s[S_CHANGED + side] = BOOK_LEVELS
         n = n_bid if side == BID else n_ask
         sign = 1 if side == BID else -1
-        for m in range(TOP_LEVELS):
+        for m in range(first, TOP_LEVELS):
             key = b.levels[side, L_KEY, n - 1 - m] if m < n else NONE
             sz = b.levels[side, L_SZ, n - 1 - m] if m < n else 0
             if counts:

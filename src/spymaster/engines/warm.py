@@ -9,12 +9,15 @@ import numpy as np
 from spymaster.contracts import TABLES
 from spymaster.contracts.event import ACTION_ADD, ACTION_TRADE, BAR_NS, EVENT, F_LAST, SIDE_BID
 from spymaster.contracts.numpy_dtype import numpy_dtype
+from spymaster.feed.dbn_records import MBO_RECORD, WORDS, leading_mbo
 from spymaster.kernel.approach import SETUP, Approaches, ApproachParams
 from spymaster.kernel.contract_book import BookParams, ContractBook
 from spymaster.kernel.levels import LEVEL, SessionLevels
 from spymaster.kernel.summary import SessionSummary
 from spymaster.kernel.trades import trades_of
 from spymaster.kernel.vectors import SetupVectors
+from spymaster.market.instruments import Instruments
+from spymaster.stages.bronze_process_dbn import BronzeProcessDBN
 
 
 def warm_up() -> float:
@@ -41,4 +44,6 @@ def warm_up() -> float:
     starts, valid = np.zeros(1, np.int64), np.ones(1, np.bool_)
     approaches.advance(trades, np.zeros(1, LEVEL), starts, valid)
     SetupVectors(1, 1, 0, 1).advance(bars.rows, np.zeros(1, LEVEL), np.zeros(1, SETUP))
+    BronzeProcessDBN("", Instruments([]), {}).advance(np.zeros(1, MBO_RECORD))
+    leading_mbo(np.zeros(WORDS * 4, np.uint8), WORDS, 1)
     return time.perf_counter() - started
