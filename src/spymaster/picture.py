@@ -98,7 +98,7 @@ def _pyplot() -> Any:
         import matplotlib
     except ModuleNotFoundError:
         raise LakeError(
-            "pictures need matplotlib. Install it with: pip install 'spymaster[query]'"
+            "pictures need matplotlib: install spymaster with its extra [query]."
         ) from None
     matplotlib.use("Agg")
     from matplotlib import pyplot

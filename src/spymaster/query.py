@@ -49,7 +49,9 @@ def _filter(
         return None
     wanted: dict[str, Any] = {}
     if contract.layer in ("silver", "gold"):
-        wanted["session_date"] = sorted({date for date, _ in complete(lake, underlier)})
+        wanted["session_date"] = sorted(
+            {date for date, _ in complete(lake, underlier, contract.layer)}
+        )
     if session is not None:
         dates = wanted.get("session_date", [str(session)])
         wanted["session_date"] = [d for d in dates if d == str(session)]
@@ -80,6 +82,6 @@ def _polars() -> Any:
         import polars
     except ModuleNotFoundError:
         raise LakeError(
-            "spymaster.scan needs polars. Install it with: pip install 'spymaster[query]'"
+            "spymaster.scan needs polars: install spymaster with its extra [query]."
         ) from None
     return polars

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+import spymaster
+from spymaster.errors import LakeError
 from spymaster.lake import Lake
 from tests.e2e.scenes import (
     NIGHT,
@@ -68,6 +70,22 @@ def test_bronze_first_and_layers_later_equal_the_fused_run(
     assert {n.split(".")[0] for n in Lake(tmp_path).existing()} == {"bronze"}
     run(configured(tmp_path), from_bronze=True)
     assert_equal(whole, tmp_path)
+
+
+def test_gold_is_refused_without_silver_of_the_same_making(whole: Path, tmp_path: Path) -> None:
+    root = tmp_path / "copy"
+    shutil.copytree(whole, root)
+    gold = spymaster.scan("gold.setup_vectors", root)
+    other = configured(root, approach={"scale": "fixed", "barrier_ticks": 20})
+    with pytest.raises(LakeError, match="spymaster hist silver --session"):
+        run(other, from_bronze=True, layers=("gold",))
+    assert spymaster.scan("gold.setup_vectors", root).equals(gold)
+    run(other, from_bronze=True, layers=("silver",))
+    # Silver of the new rule is there, gold is still of the old one: nobody joins the two.
+    assert set(spymaster.scan("silver.level_approach_2m", root)["barrier_ticks"]) == {20}
+    assert len(spymaster.scan("gold.setup_vectors", root)) == 0
+    run(other, from_bronze=True, layers=("gold",))
+    assert set(spymaster.scan("gold.setup_vectors", root)["barrier_ticks"]) == {20}
 
 
 def test_real_evening_rebuilt_from_bronze_equals_the_fused_run(tmp_path: Path) -> None:

@@ -252,7 +252,7 @@ def test_every_feature_has_a_value_and_is_missing_where_it_may_be(
     assert {name for name in NAMES if not total.values[name]} == set()
     # A number that is always 0 would be right under any other name that is always 0.
     assert {name for name in NAMES if not total.nonzero[name]} == set()
-    assert min(total.values.values()) >= 20
+    assert min(total.values.values()) >= 5
     assert {"volume", "ofi_slope_72", "volatility_72", "executed_old_ahead"} <= set(total.missing)
 
 

@@ -229,6 +229,21 @@ def test_a_market_snapshot_ends_after_10_s_of_silence_at_a_mark(desk: Desk) -> N
     assert desk.book.best() == ((99, 5, 1), None)
 
 
+def test_a_mark_ends_a_market_snapshot_that_was_saved_and_loaded_half_way() -> None:
+    desk = Desk()
+    for i in range(600):
+        side, price = ("B", 1000 - i) if i % 2 else ("A", 2000 + i)
+        desk.send("A", i + 1, side, price, 2, at=1.0, flags=F_SNAPSHOT)
+    kept = desk.book
+    desk.book = ContractBook.from_bytes(kept.to_bytes(), BAR_5S)
+    assert [b.tobytes() for b in desk.mark(30.0)] == [b.tobytes() for b in kept.close(
+        START + 30 * NS
+    ).rows]  # fmt: skip
+    assert desk.book.n_orders == kept.n_orders == 600
+    assert desk.book.best() == ((999, 2, 1), (2000, 2, 1))
+    assert desk.book.to_bytes() == kept.to_bytes()
+
+
 def test_a_market_snapshot_onto_a_good_book_starts_nothing_anew() -> None:
     desk = Desk(open_at=0.0)
     desk.snapshot([(1, "B", 100, 5), (3, "A", 102, 4)], at=0.1)

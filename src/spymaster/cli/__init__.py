@@ -18,9 +18,6 @@ def main() -> None:
     except SpymasterError as error:
         errors.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         sys.exit(1)
-    except KeyboardInterrupt:
-        errors.print("interrupted; nothing half-written counts. Run the command again.")
-        sys.exit(130)
     except OSError as error:
         errors.print(
             f"error: {error.filename or 'input or output'}: {error.strerror or error}. "

@@ -171,6 +171,7 @@ def tables(config: Config = None, root: Root = None) -> None:
     from spymaster.lake import Lake
 
     lake = Lake(Settings.load(config, root=root).root)
+    lake.check_exists()
     listing = Table(box=None, header_style="bold")
     for heading in ("table", "rows", "meaning"):
         listing.add_column(heading, justify="right" if heading == "rows" else "left")

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import typer
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
@@ -22,21 +23,32 @@ errors = Console(stderr=True, soft_wrap=True, highlight=False)
 def engine(settings: Settings) -> Iterator[LocalEngine]:
     """A local engine whose progress is shown; the kernel's compile time is told apart."""
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=errors, transient=True) as bar:
-        task = bar.add_task("compiling the kernel (first run on this machine, about a minute)")
-        seconds = warm_up()
+    shown = errors.is_terminal
+    with Progress(*columns, console=errors, transient=True, disable=not shown) as bar:
+        task = bar.add_task("landing")
+        seconds: list[float] = []
+
+        def prepare() -> None:
+            if not seconds:
+                bar.update(task, description="compiling (once on this machine, about a minute)")
+                seconds.append(warm_up())
+
         started = time.perf_counter()
 
         def progress(day: str, records: int) -> None:
             rate = records / max(1e-9, time.perf_counter() - started)
             bar.update(task, description=f"{day}  {records:,} records  {rate:,.0f}/s")
 
-        run = LocalEngine(settings, progress=progress)
-        run.report.seconds["compile"] = seconds
-        bar.update(task, description="reading")
-        yield run
-    if seconds > 2:
-        out.print(f"compile   the kernel took {seconds:.1f} s to compile, once on this machine")
+        run = LocalEngine(settings, progress=progress, prepare=prepare)
+        try:
+            yield run
+        except KeyboardInterrupt:
+            bar.stop()
+            errors.print("interrupted; nothing half-written counts. Run the command again.")
+            raise typer.Exit(130) from None
+    run.report.seconds["compile"] = sum(seconds)
+    if sum(seconds) > 2:
+        out.print(f"compile   the kernel took {sum(seconds):.1f} s, once on this machine")
 
 
 def summary(report: Report, layers: tuple[str, ...]) -> None:
@@ -58,6 +70,11 @@ def summary(report: Report, layers: tuple[str, ...]) -> None:
     if report.sessions:
         out.print(f"          {len(report.sessions)} sessions, {s['silver and gold']:.1f} s")
     for o in report.sessions:
+        if o.absent:
+            out.print(
+                f"  note: {o.underlier} {o.session_date}: {o.selected or 'no contract'} is "
+                "selected and not in these files; no levels, episodes or vectors"
+            )
         if o.missing:
             out.print(f"  note: {o.underlier} {o.session_date} is not complete: {o.missing}")
     if not report.sessions and "silver" in layers:

@@ -13,7 +13,7 @@ LINEAGE = Table(
         Column(
             "status",
             "string",
-            "started, then complete: every table below is committed",
+            "started; then silver, or complete: silver and gold of one making",
             key=True,
             kind="trace",
         ),

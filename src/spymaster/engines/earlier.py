@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +26,8 @@ class Earlier:
     """Facts from before the session, all of them inputs of its rows.
 
     `levels`: per contract PD_HIGH, PD_LOW, PD_CLOSE in 1e-9 currency; `volumes`: of the previous
-    complete session; `rolled`: another contract was selected in the session before.
+    complete session; `rolled`: another contract was selected in the session before; `contracts`:
+    what definitions and mappings said of each.
     """
 
     selected: str | None
@@ -34,13 +35,21 @@ class Earlier:
     volumes: Mapping[str, int]
     expirations: Mapping[str, int]
     rolled: bool
+    contracts: Sequence[tuple[Any, ...]] = ()
 
     @property
     def hash(self) -> str:
         """BLAKE2b-128 of these facts."""
         return blake2b_128(
             canonical_json(
-                [self.selected, self.levels, self.volumes, self.expirations, self.rolled]
+                [
+                    self.selected,
+                    self.levels,
+                    self.volumes,
+                    self.expirations,
+                    self.rolled,
+                    self.contracts,
+                ]
             )
         )
 
@@ -49,8 +58,10 @@ def earlier(
     lake: Lake, session: Session, settings: UnderlierSettings, instruments: Instruments
 ) -> Earlier:
     """Look up the sessions before this one. Only complete ones count, and no half sessions."""
-    summaries = [r for r in _before(lake, "silver.session_summary", session) if _counts(r)]
-    volumes = _volumes(summaries)
+    rows = _before(lake, "silver.session_summary", session)
+    rows = [r for r in rows if r["instrument_type"] != "OPT"]
+    summaries = [r for r in rows if _counts(r)]
+    volumes = _volumes(rows, summaries)
     outrights = instruments.outrights(session.underlier, session.hull.start)
     stock = f"{session.underlier}.STK"
     selected = select_front(outrights, session.focus.end, session.session_date, volumes)
@@ -64,6 +75,7 @@ def earlier(
             str(i.contract_id): i.expiration for i in outrights if i.expiration is not None
         },
         rolled=_rolled(lake, session, selected),
+        contracts=instruments.known_by(session.underlier, session.hull.end),
     )
 
 
@@ -77,15 +89,15 @@ def _counts(row: Mapping[str, Any]) -> bool:
     return bool(row["complete"]) and not row["short_session"]
 
 
-def _volumes(summaries: list[dict[str, Any]]) -> dict[str, int]:
+def _volumes(rows: list[dict[str, Any]], summaries: list[dict[str, Any]]) -> dict[str, int]:
+    """Of the last session that is complete for any contract: all volumes.
+
+    One contract's bad book leaves its volume what it was.
+    """
     if not summaries:
         return {}
     last = summaries[-1]["session_date"]
-    return {
-        r["contract_id"]: r["volume"]
-        for r in summaries
-        if r["session_date"] == last and r["instrument_type"] != "OPT"
-    }
+    return {r["contract_id"]: r["volume"] for r in rows if r["session_date"] == last}
 
 
 def _levels(summaries: list[dict[str, Any]], yesterday: dt.date) -> dict[str, dict[str, int]]:
@@ -93,7 +105,7 @@ def _levels(summaries: list[dict[str, Any]], yesterday: dt.date) -> dict[str, di
     return {
         r["contract_id"]: {k: r[c] for k, c in _LEVELS.items() if r[c] is not None}
         for r in summaries
-        if r["session_date"] == yesterday and r["instrument_type"] != "OPT"
+        if r["session_date"] == yesterday
     }
 
 

@@ -57,7 +57,7 @@ class LocalEngine:
     """History on one machine.
 
     `now` gives ns UTC and `progress(day, records)` hears how many
-    records of a day were read; both come from the edge.
+    records of a day were read; both come from the edge. `prepare` is called before a file is read.
     """
 
     def __init__(
@@ -66,11 +66,13 @@ class LocalEngine:
         now: Callable[[], int] = time.time_ns,
         progress: Progress | None = None,
         chunk_records: int = 250_000,
+        prepare: Callable[[], None] | None = None,
     ) -> None:
         self.settings, self.now, self.chunk_records = settings, now, chunk_records
         self.lake = Lake(settings.root)
         self.report = Report()
-        self._progress = progress or (lambda step, records: None)
+        self._progress = progress or (lambda day, records: None)
+        self._prepare = prepare or (lambda: None)
         self._run_id = uuid.uuid4().hex
 
     def land(self, files: Iterable[Path]) -> list[dict[str, Any]]:
@@ -231,8 +233,11 @@ class LocalEngine:
         self.lake.append_rows("bronze.gaps", [gap], app)
 
     def _read(self, source: Source, row: dict[str, Any], runs: Sequence[SessionRun]) -> FileRead:
+        self._prepare()
         started = time.perf_counter()
         inside = 0.0
+        for run in runs:
+            run.begin_file()
         for contracts, events in source.events(row, self.now):
             at = time.perf_counter()
             for run in runs:

@@ -15,6 +15,7 @@ from spymaster.contracts.event import ACTION_GAP, EVENT, F_SNAPSHOT, LATENESS_NS
 from spymaster.engines.earlier import Earlier
 from spymaster.engines.sink import Sink
 from spymaster.engines.training import label_vectors, training_view
+from spymaster.errors import LakeError
 from spymaster.lake import Lake
 from spymaster.lake import lineage as provenance
 from spymaster.market.identify import Instrument
@@ -42,13 +43,18 @@ TABLES = {
 }
 
 
+_BEFORE = (-1, -1)
+
+
 @dataclass
 class _Contract:
-    """A contract's stages, and the last identities that reached them."""
+    """A contract's stages, and the last identities of this file and of the files before it."""
 
     stages: ContractSession
-    live: tuple[int, int] = (-1, -1)
-    snapshot: tuple[int, int] = (-1, -1)
+    live: tuple[int, int] = _BEFORE
+    snapshot: tuple[int, int] = _BEFORE
+    live_before: tuple[int, int] = _BEFORE
+    snapshot_before: tuple[int, int] = _BEFORE
 
 
 @dataclass
@@ -62,6 +68,7 @@ class Outcome:
     duplicates: int
     data_version: str
     selected: str | None
+    absent: bool = False  #: the selected contract is not in the feed
     quality: dict[str, int] = field(default_factory=dict)
 
 
@@ -145,14 +152,14 @@ class SessionRun:
         )
 
     def _without_duplicates(self, contract: _Contract, events: NDArray[Any]) -> NDArray[Any]:
-        """Drop what is at or before the last identity: another file brought it already."""
+        """Drop what is at or before the last identity of the files before: they brought it."""
         snapshot = events["flags"] & F_SNAPSHOT != 0
         keep = np.ones(len(events), np.bool_)
         for which, mask in (("snapshot", snapshot), ("live", ~snapshot)):
             at = np.flatnonzero(mask)
             if not len(at):
                 continue
-            last_ts, last_index = getattr(contract, which)
+            last_ts, last_index = getattr(contract, f"{which}_before")
             ts, index = events["ts_recv"][at], events["event_index"][at]
             if ts[0] <= last_ts:
                 keep[at] = (ts > last_ts) | ((ts == last_ts) & (index > last_index))
@@ -162,6 +169,11 @@ class SessionRun:
                 setattr(contract, which, (int(last["ts_recv"]), int(last["event_index"])))
         self.duplicates += int((~keep).sum())
         return events if keep.all() else events[keep]
+
+    def begin_file(self) -> None:
+        """Another file follows: what it repeats of the ones before is a duplicate."""
+        for contract in self._contracts.values():
+            contract.live_before, contract.snapshot_before = contract.live, contract.snapshot
 
     def gap(self, ts_recv: int, reason: str) -> None:
         """Records are missing after `ts_recv`, ns UTC: no book is good until a snapshot."""
@@ -199,11 +211,12 @@ class SessionRun:
         if "silver" in self._layers:
             self._summaries(missing)
             self._contract_days()
+        done = self._done()
         self._note(now(), run_id, "started", {})
         tables = [t for layer in ("silver", "gold") if layer in self._layers for t in TABLES[layer]]
         info = {"data_version": self.data_version, "run_id": run_id}
         versions = self._sink.commit(tables, info)
-        self._note(now(), run_id, "complete", versions)
+        self._note(now(), run_id, done, versions)
         return Outcome(
             session_date=self.session.session_date.isoformat(),
             underlier=self.session.underlier,
@@ -212,8 +225,30 @@ class SessionRun:
             duplicates=self.duplicates,
             data_version=self.data_version,
             selected=self._earlier.selected,
+            absent=self._earlier.selected not in self._contracts,
             quality=self._quality,
         )
+
+    def _done(self) -> str:
+        """`complete` when silver and gold of the session are of one making, else `silver`."""
+        before = self._last()
+        if "gold" in self._layers:
+            if "silver" not in self._layers and (
+                before.get("status") not in ("silver", "complete")
+                or before.get("data_version") != self.data_version
+            ):
+                raise LakeError(
+                    f"gold of {self.session.underlier} {self.session.session_date}: its silver is "
+                    "not there, or of other input, code or settings. Run: spymaster hist silver "
+                    f"--session {self.session.session_date}"
+                )
+            return "complete"
+        same = before.get("data_version") == self.data_version
+        return "complete" if same and before.get("status") == "complete" else "silver"
+
+    def _last(self) -> dict[str, Any]:
+        rows = provenance.latest(self._lake, self.session.underlier)
+        return rows.get((self.session.session_date.isoformat(), self.session.underlier), {})
 
     def abandon(self) -> None:
         """Leave nothing behind."""
@@ -230,10 +265,11 @@ class SessionRun:
         return "; ".join(reasons) or None
 
     def _contract_missing(self, contract: _Contract, missing: str | None) -> str | None:
-        since = contract.stages.book.book.good_since
+        since = contract.stages.book.good_since
         if since is not None and since <= self.session.bars.start:
             return missing
-        return f"{missing}; " * bool(missing) + "no good book before the bars window"
+        when = "at the end" if since is None else f"before {np.datetime64(since, 'ns')}Z"
+        return f"{missing}; " * bool(missing) + f"the book was not good {when}"
 
     def _gold(self, missing: str | None) -> None:
         for name, contract in self._contracts.items():

@@ -33,9 +33,10 @@ class Source(Protocol):
 
 
 class DbnSource:
-    """Decodes landed files; one that is not in bronze yet goes into it on the way.
+    """Decodes a landed file into bronze on the way; one that is in bronze is read from there.
 
-    bronze.mbo takes a file's rows in one commit, once, before the manifest says `ingested`.
+    bronze.mbo takes a file's rows in one commit, once, before the manifest says `ingested`. What
+    was learnt since (a definition that came late) changes nothing that bronze has.
     """
 
     def __init__(
@@ -44,13 +45,17 @@ class DbnSource:
         self.instruments = instruments
         self.last_read = FileRead("")
         self._lake, self._settings, self._chunk = lake, settings, chunk_records
+        self._bronze = BronzeSource(lake, settings, instruments, chunk_records)
 
     def events(self, row: dict[str, Any], now: Callable[[], int]) -> Iterator[Events]:
-        """Decode a landed file. SourceError when it is gone or not what landed."""
+        """The events of a landed file. SourceError when it is gone or not what landed."""
+        if row["status"] != "landed":
+            yield from self._bronze.events(row, now)
+            self.last_read = self._bronze.last_read
+            return
         self.last_read = read = FileRead(row["path"])
         stage = BronzeProcessDBN(row["dataset"], self.instruments, self._settings.underlier)
-        fresh = row["status"] == "landed"
-        into = BronzeFile(self._lake, row, stage, now) if fresh else None
+        into = BronzeFile(self._lake, row, stage, now)
         try:
             with DbnReader(self._local(row["path"])) as reader:
                 for chunk in reader.chunks(self._chunk):
@@ -58,17 +63,14 @@ class DbnSource:
                     read.records += len(chunk.records)
                     read.skipped += done.skipped
                     read.refused += len(done.refused)
-                    if into is not None:
-                        into.write(chunk, done)
+                    into.write(chunk, done)
                     yield stage.contracts, done.events
                 if reader.damage is not None:
                     read.damage = f"record {reader.damage.record}: {reader.damage.reason}"
             read.last_mark = stage.last_mark
-            if into is not None:
-                into.commit(read)
+            into.commit(read)
         except BaseException:
-            if into is not None:
-                into.abandon()
+            into.abandon()
             raise
 
     def _local(self, path: str) -> Path:
@@ -112,4 +114,5 @@ class BronzeSource:
             read.records += len(events)
             yield [self._known[n] for n in names], events
         read.last_mark = row["last_mark"]
-        read.damage = "its end" if row["status"] == "damaged" else None
+        if row["status"] == "damaged":
+            read.damage = f"record {row['records']}: see bronze.gaps"

@@ -179,7 +179,11 @@ class ContractBook:
         """A book that goes on where `to_bytes` left off. ValueError for another version."""
         book = cls.__new__(cls)
         b = BookState(*unpack(data, _KIND, _VERSION)[1])
-        book._state = b._replace(orders=_pad(b.orders, len(b.table) // 2))
+        # A mark may end a snapshot before the next record asks for room.
+        wide = max(32, b.levels.shape[2], int(b.s[layout.S_N_SNAP])) + 1
+        levels = np.zeros((*b.levels.shape[:2], wide), np.int64)
+        levels[:, :, : b.levels.shape[2]] = b.levels
+        book._state = b._replace(orders=_pad(b.orders, len(b.table) // 2), levels=levels)
         book._dtype = bar_dtype
         book._bars = []
         return book

@@ -122,7 +122,13 @@ def latest(lake: Lake, underlier: str | None = None) -> dict[tuple[str, str], di
     return {(str(row["session_date"]), row["underlier"]): row for row in rows}
 
 
-def complete(lake: Lake, underlier: str | None = None) -> dict[tuple[str, str], dict[str, Any]]:
-    """The sessions whose tables are all committed: (session_date, underlier) -> lineage row."""
+def complete(
+    lake: Lake, underlier: str | None = None, layer: str = "gold"
+) -> dict[tuple[str, str], dict[str, Any]]:
+    """The sessions whose tables are all committed: (session_date, underlier) -> lineage row.
+
+    Silver may be read before gold has been made of it.
+    """
+    enough = ("complete", "silver") if layer == "silver" else ("complete",)
     rows = latest(lake, underlier)
-    return {session: row for session, row in rows.items() if row["status"] == "complete"}
+    return {session: row for session, row in rows.items() if row["status"] in enough}

@@ -116,6 +116,14 @@ class Lake:
                 found = self._opened[name] = delta.create(self.place, self.table(name))
             return found
 
+    def check_exists(self) -> None:
+        """Raise LakeError when no lake lies at the root."""
+        if not self.existing():
+            raise LakeError(
+                f"{self.root}: no lake lies here yet. Make one with: spymaster hist run FILE... "
+                "or name another with --root."
+            )
+
     def check_writable(self) -> None:
         """Raise LakeError, before any work is done, when nothing can be written here."""
         self.place.check_writable()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable
+from typing import Any
 
 from spymaster.market.clock import DAY_NS
 from spymaster.market.identify import Instrument, from_definition, from_symbol
@@ -58,6 +59,14 @@ class Instruments:
                 if row.contract_id is not None:
                     found.setdefault(row.contract_id, row)
         return found
+
+    def known_by(self, underlier: str, ts: int) -> list[tuple[Any, ...]]:
+        """What was known of an underlier's contracts by `ts` (ns UTC), sorted: an input of rows."""
+        return sorted(
+            (row.contract_id, row.price_step, row.tick, row.expiration)
+            for row in self.by_contract().values()
+            if row.underlier == underlier and row.ts_recv <= ts
+        )
 
     def has_contract(self, contract_id: str) -> bool:
         """Has this contract ever been named?"""

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from spymaster.contracts.event import EVENT
 from spymaster.kernel.clock import NOTE
+from spymaster.kernel.contract_book import ContractBook
 from spymaster.kernel.state import pack, unpack
 from spymaster.kernel.summary import SessionSummary
 from spymaster.kernel.trades import trades_of
@@ -49,9 +50,9 @@ class ContractSession:
         )
 
     @property
-    def book(self) -> SilverComputeBar5sFeatures:
-        """The stage that holds the order book."""
-        return self._bars
+    def book(self) -> ContractBook:
+        """The order book."""
+        return self._bars.book
 
     def advance(self, events: NDArray[Any]) -> list[Rows]:
         """Take events (`EVENT`) in feed order."""

@@ -31,7 +31,8 @@ class SimulationConfig:
 
     `events_per_session` is a target in records, all contracts together. With `signal`, order
     flow before and just after the touch of a level shows, with probability `strength`, where the
-    price will go (else, and without `signal`, it shows the toss of another fair coin).
+    price will go (else, and without `signal`, it shows the toss of another fair coin). Below about
+    100,000 records a session the book is thin, and its order flow imbalance shows little.
     Raises ContractError on a value that cannot be simulated.
 
     >>> SimulationConfig(sessions=0)

@@ -101,7 +101,7 @@ class _Exchange:
         night = np.random.Generator(np.random.PCG64([self.config.seed, session.day.toordinal()]))
         plan = self.plan[0]
         plan["fair"] += _OVERNIGHT_TICKS * night.standard_normal()
-        plan["mode"], plan["tilt"], plan["anchor"] = 0, 0.0, plan["fair"]
+        plan["mode"], plan["tilt"], plan["mood"], plan["anchor"] = 0, 0.0, 0.0, plan["fair"]
 
     def close_session(self, session: Session) -> None:
         for market in self.markets.values():

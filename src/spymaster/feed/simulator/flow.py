@@ -2,6 +2,12 @@
 
 Quotes follow the fair value; the lean of the flow (`tilt`, +1 up, -1 down) changes who joins,
 who leaves and who trades, never where the fair value is.
+
+How order flow imbalance (Cont, Kukanov & Stoikov 2014) can lean while the price does not: over a
+visit of the best bid to a price, it sums to the queue that the price leaves upwards less the
+queue that it came down to. Eager buyers therefore join the best bid and leave no orders behind
+it, eager sellers the other way round: each small swing of the price adds to the imbalance of the
+flow, and hardly to that of the book.
 """
 
 from __future__ import annotations
@@ -16,8 +22,12 @@ from spymaster.feed.simulator.matching import hidden_trade, trade
 from spymaster.feed.simulator.path import APPROACH, EPISODE, Plan
 from spymaster.feed.simulator.tape import ADD, CANCEL, MODIFY, begin, end, write
 
-#: How far the lean moves the odds of a buyer, and the depth of the book.
-_LEAN_TRADES, _LEAN_DEPTH, _LEAN_LEVEL = 0.3, 0.5, 0.75
+#: How far the lean moves the odds of a buyer, and the queues: at the best, one tick behind it
+#: (two ticks: not at all), farther behind, and at a level that is near.
+_LEAN_TRADES = 0.25
+_LEAN_BEST, _LEAN_NEXT, _LEAN_DEEP, _LEAN_LEVEL = 0.6, -0.95, 0.35, 0.95
+#: Share of the quotes that are about the level, while one is near.
+_LEVEL_SHARE = 0.16
 
 
 @hot
@@ -80,14 +90,14 @@ def _rest(m: Market, plan: Plan) -> None:
     if uniform(m.rng) < 0.03:
         k = 10 + int(exponential(m.rng, 40.0))
     target = s.depth * (0.7 + 0.12 * min(k, 10)) if k < 30 else 1.5
-    if k <= 8:
-        target *= 1.0 + (_LEAN_DEPTH if side == BID else -_LEAN_DEPTH) * s.tilt
+    if k <= 10:
+        target *= 1.0 + _lean(k) * (s.tilt if side == BID else -s.tilt)
     px = s.bid - k if side == BID else s.ask + k
     if k == 0 and (s.bid > s.fair - 0.1 if side == BID else s.ask < s.fair + 0.1):
         # A quote on the wrong side of the fair value is pulled.
         target *= 0.1
     p = plan[0]
-    if s.leads and (p.mode == APPROACH or p.mode == EPISODE) and uniform(m.rng) < 0.1:
+    if s.leads and (p.mode == APPROACH or p.mode == EPISODE) and uniform(m.rng) < _LEVEL_SHARE:
         level = p.level + p.s * below(m.rng, int(p.touch) + 1)
         ahead = ASK if p.s > 0 else BID
         if (level > s.bid + 1) if ahead == ASK else (level < s.ask - 1):
@@ -107,6 +117,15 @@ def _rest(m: Market, plan: Plan) -> None:
         write(m, CANCEL, side, px, m.orders[slot].size, m.orders[slot].id)
         leave(m, slot)
         end(m)
+
+
+@hot
+def _lean(k: int) -> float:
+    if k == 0:
+        return _LEAN_BEST
+    if k <= 2:
+        return _LEAN_NEXT * (2 - k)
+    return _LEAN_DEEP
 
 
 @hot

@@ -2,7 +2,8 @@
 
 The plan moves a fair value once a second; order flow pulls the quotes after it. Each approach
 tosses z, the way the fair value drifts after the touch (+1 through the level, -1 back), and w,
-the way order flow leans before and just after it. Order flow never sees z itself.
+the way order flow comes to lean before and just after it. Order flow never sees z itself, and it
+leans at other times too: a mood comes and goes all day and means nothing.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ PLAN = np.dtype(
         ("z", "<i8"),
         ("w", "<i8"),
         ("tilt", "<f8"),
+        ("mood", "<f8"),
         ("since", "<i8"),
         ("need", "<f8"),
         ("distance", "<f8"),
@@ -52,8 +54,12 @@ _DRIFT, _SPREAD = 1.35, 0.85
 #: An approach moves this many ticks a second at most; a level farther than this many barriers
 #: is sought only if it is the nearest.
 _SPEED, _REACH = 0.22, 3.0
-#: Order flow leans this long into the episode.
-_LEAN_S = 60
+#: Order flow leans this long into the episode, then lets go within `_FADE_S`.
+_LEAN_S, _FADE_S = 60.0, 30.0
+#: The full lean; where many orders arrive a smaller one shows as clearly.
+_LEAN_MOST, _LEAN_DEPTH = 0.95, 1.85
+#: The mood's spread, and the seconds that it lasts.
+_MOOD, _MOOD_S = 0.28, 60.0
 #: While wandering the fair value keeps within about this many ticks of where it began.
 _RANGE_TICKS = 22.0
 
@@ -80,8 +86,6 @@ def step(plan: Plan, m: Market, touches: NDArray[np.void], vol: float, phase: in
     if p.mode == EPISODE:
         x += p.s * p.z * _DRIFT * p.barrier / p.timeout_s
         x += _SPREAD * p.barrier / math.sqrt(p.timeout_s) * noise
-        if p.since > _LEAN_S:
-            p.tilt = 0.0
         if abs(x - p.level) >= p.barrier + 1.5 or p.since > p.timeout_s + 5:
             _wander(plan, x - m.state[0].basis)
     elif p.mode == APPROACH:
@@ -99,12 +103,30 @@ def step(plan: Plan, m: Market, touches: NDArray[np.void], vol: float, phase: in
         if phase & TRIGGER:
             _choose(plan, m, x, phase)
     p.fair = x - m.state[0].basis
+    _lean(plan, m.state[0].depth, normal(m.rng))
+
+
+@hot
+def _lean(plan: Plan, depth: float, noise: float) -> None:
+    """The lean of the flow this second: what w says, as far as it shows by now, and the mood.
+
+    It grows until the last `approach_s` before the touch.
+    """
+    p = plan[0]
+    p.mood += math.sqrt(2.0 / _MOOD_S) * _MOOD * noise - p.mood / _MOOD_S
+    shows = 0.0
+    if p.mode == APPROACH:
+        shows = p.since / (p.need - p.approach_s)
+    elif p.mode == EPISODE:
+        shows = (_LEAN_S + _FADE_S - p.since) / _FADE_S
+    full = min(_LEAN_MOST, _LEAN_DEPTH / max(1.0, depth))
+    p.tilt = min(max(p.s * p.w * full * min(max(shows, 0.0), 1.0) + p.mood, -1.0), 1.0)
 
 
 @hot
 def _wander(plan: Plan, fair: float) -> None:
     p = plan[0]
-    p.mode, p.tilt, p.anchor, p.since = WANDER, 0.0, fair, 0
+    p.mode, p.anchor, p.since = WANDER, fair, 0
 
 
 @hot
@@ -117,7 +139,6 @@ def _start(plan: Plan, m: Market, distance: float) -> None:
     same = uniform(m.rng) < p.strength and p.signal
     toss = 1 if uniform(m.rng) < 0.5 else -1
     p.w = p.z if same else toss
-    p.tilt = p.s * p.w
 
 
 @hot
@@ -126,7 +147,7 @@ def _approach(plan: Plan, m: Market, touches: NDArray[np.void], x: float, noise:
     early = p.since < p.approach_s + 12.0
     if p.touched:
         if early:
-            p.mode, p.tilt, p.since = RETREAT, 0.0, 0
+            p.mode, p.since = RETREAT, 0
             p.distance = p.touch + 10.0
             return x
         p.mode, p.since = EPISODE, 0
