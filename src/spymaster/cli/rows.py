@@ -20,8 +20,8 @@ def show_rows(
 ) -> None:
     """Print the first rows of a table; a wide table stands on its side."""
     lake = Lake(root)
-    lake.check_exists()
     contract = lake.table(name)
+    lake.check_exists()
     lake.open(name)
     by_session = session is not None and "session_date" in contract.partition
     filters = {"session_date": str(session)} if by_session else None

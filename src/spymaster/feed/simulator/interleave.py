@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from spymaster.feed.simulator.market import MBO
+from spymaster.feed.dbn_records import MBO_RECORD
 
 
 class Interleaver:
@@ -15,7 +15,7 @@ class Interleaver:
     """
 
     def __init__(self) -> None:
-        self._waiting: NDArray[np.void] = np.zeros(0, MBO)
+        self._waiting: NDArray[np.void] = np.zeros(0, MBO_RECORD)
         self._packet = 1000
         self._last: tuple[int, int] = (-1, -1)
 
@@ -25,7 +25,7 @@ class Interleaver:
         if len(parts) > 1 or len(self._waiting):
             # As opaque 56 bytes each: field by field takes several times as long.
             order = np.argsort(rows["ts_recv"], kind="stable")
-            rows = rows.view(f"V{MBO.itemsize}").take(order).view(MBO)
+            rows = rows.view(f"V{MBO_RECORD.itemsize}").take(order).view(MBO_RECORD)
         n = len(rows) if until_ns is None else int(np.searchsorted(rows["ts_recv"], until_ns))
         self._waiting, rows = rows[n:], rows[:n]
         if n:

@@ -7,28 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from spymaster.feed.dbn_records import MBO_RECORD
 from spymaster.feed.simulator.draws import Words
-
-#: One MBO record as it lies in a DBN file: 56 bytes.
-MBO = np.dtype(
-    [
-        ("length", "u1"),
-        ("rtype", "u1"),
-        ("publisher_id", "<u2"),
-        ("instrument_id", "<u4"),
-        ("ts_event", "<i8"),
-        ("order_id", "<u8"),
-        ("price", "<i8"),
-        ("size", "<u4"),
-        ("flags", "u1"),
-        ("channel_id", "u1"),
-        ("action", "u1"),
-        ("side", "u1"),
-        ("ts_recv", "<i8"),
-        ("ts_in_delta", "<i4"),
-        ("sequence", "<u4"),
-    ]
-)
 
 #: Prices are whole ticks from 0, so that a price is its own place on the ladder.
 LADDER = 1 << 16
@@ -129,5 +109,5 @@ def new_market(seed: int, instrument_id: int, first_id: int, id_step: int) -> Ma
         fills=np.zeros((ROOM // 4, 3), np.int64),
         extremes=np.full((3, 3), -1, np.int64),
         prior=np.full(3, -1, np.int64),
-        out=np.zeros(OUT, MBO),
+        out=np.zeros(OUT, MBO_RECORD),
     )

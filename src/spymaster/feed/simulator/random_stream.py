@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spymaster.errors import ContractError
-from spymaster.feed.simulator.market import MBO
+from spymaster.feed.dbn_records import MBO_RECORD
 
 _UNDEF_PRICE = 2**63 - 1
 _NS = 1_000_000_000
@@ -114,7 +114,7 @@ def random_stream(
     while len(feed.rows) < n:
         feed.tick()
         (_cme if venue == "cme" else _nasdaq)(feed, grid)
-    return np.array(feed.rows, dtype=MBO)
+    return np.array(feed.rows, dtype=MBO_RECORD)
 
 
 @dataclass
