@@ -10,6 +10,11 @@ from numpy.typing import NDArray
 from spymaster.errors import ContractError
 from spymaster.feed.dbn_records import MBO_RECORD
 
+#: Order ids are unsigned on the wire.
+_AS_SENT = np.dtype(
+    [(name, "<u8" if name == "order_id" else MBO_RECORD[name]) for name in MBO_RECORD.names or ()]
+)
+
 _UNDEF_PRICE = 2**63 - 1
 _NS = 1_000_000_000
 F_LAST, F_SNAPSHOT, F_BAD_TS_RECV, F_MAYBE_BAD_BOOK = 128, 32, 8, 4
@@ -114,7 +119,7 @@ def random_stream(
     while len(feed.rows) < n:
         feed.tick()
         (_cme if venue == "cme" else _nasdaq)(feed, grid)
-    return np.array(feed.rows, dtype=MBO_RECORD)
+    return np.array(feed.rows, dtype=_AS_SENT).view(MBO_RECORD)
 
 
 @dataclass
