@@ -82,7 +82,7 @@ def events_of(root: Path, files: list[Path]) -> tuple[Settings, list[tuple[Any, 
     settings = Settings.load(root=str(root))
     engine = LocalEngine(settings)
     engine.land(files)
-    source: DbnSource = engine._dbn_source()
+    source = DbnSource(engine.lake, settings, engine._defined(), 250_000)
     chunks: list[tuple[Any, Any]] = []
     for row in Manifest(engine.lake).rows().values():
         if row["schema"] == "mbo":

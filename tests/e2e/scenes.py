@@ -101,10 +101,13 @@ def market(
 
 
 def run(settings: Settings, files: Iterable[Path] = (), **how: Any) -> Report:
-    """Land and compute with an engine of its own."""
+    """Land and compute with an engine of its own; no session may fail."""
     chunk = how.pop("chunk_records", 250_000)
     progress: Callable[..., None] | None = how.pop("progress", None)
-    return LocalEngine(settings, chunk_records=chunk, progress=progress).run(files, **how)
+    report = LocalEngine(settings, chunk_records=chunk, progress=progress).run(files, **how)
+    for failed in report.failed:
+        raise failed.error
+    return report
 
 
 def rows(root: Path, table: str, *columns: str, **filters: Any) -> list[dict[str, Any]]:

@@ -381,7 +381,6 @@ def test_missing_first_day_is_a_named_gap_and_the_session_names_its_file(
     assert rows(tmp_path, "gold.training_view") == []
     # When the day comes after all, the session is whole, and equal to one that never waited.
     run(configured(tmp_path, NIGHT), [first])
-    run(configured(tmp_path, NIGHT))  # the sessions after it, too: they look back at it
     whole = tmp_path / "whole"
     run(configured(whole, NIGHT), nights)
     found = rows(tmp_path, "silver.session_summary", session_date=date(2024, 1, 9))

@@ -110,7 +110,7 @@ def test_any_chunk_size_gives_equal_tables(
 def test_any_chunk_size_gives_equal_tables_from_bronze(whole: Path, tmp_path: Path) -> None:
     root = tmp_path / "copy"
     shutil.copytree(whole, root)
-    run(configured(root), from_bronze=True, chunk_records=1_013)
+    run(configured(root), from_bronze=True, chunk_records=1_013, force=True)
     assert_equal(whole, root)
 
 
@@ -197,7 +197,7 @@ def test_one_session_asked_for_by_date_equals_that_session_of_the_whole(
 ) -> None:
     root = tmp_path / "copy"
     shutil.copytree(whole_nights, root)
-    report = run(configured(root, NIGHT), session_date=date(2024, 1, 10))
+    report = run(configured(root, NIGHT), session_date=date(2024, 1, 10), force=True)
     assert [s.session_date for s in report.sessions] == ["2024-01-10"]
     assert_equal(whole_nights, root)
 

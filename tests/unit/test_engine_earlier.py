@@ -11,6 +11,7 @@ import pytest
 from spymaster.contracts import TABLES
 from spymaster.contracts.arrow import arrow_schema
 from spymaster.engines.earlier import earlier
+from spymaster.engines.ledger import Ledger
 from spymaster.lake import Lake
 from spymaster.market.identify import Instrument
 from spymaster.market.instruments import Instruments
@@ -80,18 +81,19 @@ def test_the_front_month_traded_most_in_the_last_complete_session(
 ) -> None:
     lake = lake_of(tmp_path, rows) if rows else Lake(tmp_path)
     known = Instruments([MARCH, JUNE])
-    assert earlier(lake, session(ES, "ES", TUESDAY), ES, known).selected == selected
+    assert earlier(Ledger(lake), session(ES, "ES", TUESDAY), ES, known).selected == selected
 
 
 def test_levels_come_only_from_contracts_that_were_complete(tmp_path: Path) -> None:
     rows = [summary("ES.FUT.202403", 9), summary("ES.FUT.202406", 9, complete=False)]
-    found = earlier(
-        lake_of(tmp_path, rows), session(ES, "ES", TUESDAY), ES, Instruments([MARCH, JUNE])
-    )
+    lake = lake_of(tmp_path, rows)
+    found = earlier(Ledger(lake), session(ES, "ES", TUESDAY), ES, Instruments([MARCH, JUNE]))
     assert found.levels == {"ES.FUT.202403": {"PD_HIGH": 4_800_000_000_000}}
 
 
 def test_what_was_known_of_contracts_is_an_input(tmp_path: Path) -> None:
     s, lake = session(ES, "ES", TUESDAY), Lake(tmp_path)
-    one, both = (earlier(lake, s, ES, Instruments(i)).hash for i in ([MARCH], [MARCH, JUNE]))
+    one, both = (
+        earlier(Ledger(lake), s, ES, Instruments(i)).hash for i in ([MARCH], [MARCH, JUNE])
+    )
     assert one != both

@@ -1,4 +1,4 @@
-"""The verbs: land, hist, show, diff, tables, simulate, demo, settings."""
+"""The verbs: land, hist, plan, show, diff, tables, simulate, demo, settings."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import typer
 
 import spymaster
 from spymaster.cli.console import engine, errors, out, summary, tell
+from spymaster.engines.local import Report
+from spymaster.engines.plan import Dates
 from spymaster.errors import ContractError
 from spymaster.settings import Settings
 
@@ -39,6 +41,15 @@ SomeFiles = Annotated[
 SessionDate = Annotated[
     str | None, typer.Option("--session", help="Only this session, YYYY-MM-DD.", metavar="DATE")
 ]
+FromDate = Annotated[
+    str | None, typer.Option("--from", help="Sessions from this one on.", metavar="DATE")
+]
+ToDate = Annotated[
+    str | None, typer.Option("--to", help="Sessions up to this one, included.", metavar="DATE")
+]
+Verify = Annotated[
+    bool, typer.Option("--verify", help="Read every stored page against its checksum first.")
+]
 
 
 def _version(value: bool) -> None:
@@ -57,23 +68,39 @@ def start(
     logging.basicConfig(level=logging.INFO if verbose else logging.ERROR, format="%(message)s")
 
 
-def _date(text: str | None) -> dt.date | None:
+def _date(text: str | None, option: str = "--session") -> dt.date | None:
     try:
         return dt.date.fromisoformat(text) if text else None
     except ValueError:
-        raise ContractError(f"--session {text!r}: not a date; allowed: YYYY-MM-DD.") from None
+        raise ContractError(f"{option} {text!r}: not a date; allowed: YYYY-MM-DD.") from None
 
 
-def _exit(damaged: list[str]) -> None:
-    for line in damaged:
-        errors.print(
-            f"error: {line}. What was readable before it is in bronze, the rest is a row of "
-            "bronze.gaps. Download the file again and land it under another name.",
-            style="red",
-            markup=False,
+def _dates(session: str | None, first: str | None, last: str | None) -> Dates | None:
+    one, a, b = _date(session), _date(first, "--from"), _date(last, "--to")
+    if one is not None and (a is not None or b is not None):
+        raise ContractError("--session names one session; leave it out to use --from and --to.")
+    if a is not None and b is not None and b < a:
+        raise ContractError(f"--from {a} is after --to {b}; allowed: --from on or before --to.")
+    if one is not None:
+        return Dates(one, one)
+    return None if a is None and b is None else Dates(a, b)
+
+
+def _exit(report: Report) -> None:
+    for line in report.damaged:
+        _error(
+            f"{line}. What was readable before it is in bronze, the rest is a row of "
+            "bronze.gaps. Download the file again and land it under another name."
         )
-    if damaged:
+    for failed in report.failed:
+        text = str(failed.error) or type(failed.error).__name__
+        _error(f"{failed.name} failed: {text.rstrip('.')}. To do it again: {failed.again}")
+    if report.damaged or report.failed:
         raise typer.Exit(1)
+
+
+def _error(text: str) -> None:
+    errors.print(f"error: {text}", style="red", markup=False)
 
 
 @app.command()
@@ -99,7 +126,7 @@ def hist_bronze(files: SomeFiles = None, config: Config = None, root: Root = Non
     with engine(Settings.load(config, root=root)) as run:
         run.bronze(files or [])
     summary(run.report, ("bronze",))
-    _exit(run.report.damaged)
+    _exit(run.report)
 
 
 @hist.command("silver")
@@ -109,8 +136,9 @@ def hist_silver(session: SessionDate = None, config: Config = None, root: Root =
     Example: spymaster hist silver --session 2023-12-26
     """
     with engine(Settings.load(config, root=root)) as run:
-        run.run((), _date(session), ("silver",), from_bronze=True)
+        run.run((), _date(session), ("silver",), from_bronze=True, force=True)
     summary(run.report, ("silver",))
+    _exit(run.report)
 
 
 @hist.command("gold")
@@ -120,25 +148,59 @@ def hist_gold(session: SessionDate = None, config: Config = None, root: Root = N
     Example: spymaster hist gold --session 2023-12-26
     """
     with engine(Settings.load(config, root=root)) as run:
-        run.run((), _date(session), ("gold",), from_bronze=True)
+        run.run((), _date(session), ("gold",), from_bronze=True, force=True)
     summary(run.report, ("gold",))
+    _exit(run.report)
 
 
 @hist.command("run")
 def hist_run(
     files: SomeFiles = None,
     session: SessionDate = None,
+    first: FromDate = None,
+    last: ToDate = None,
+    jobs: Annotated[
+        int, typer.Option("--jobs", "-j", min=1, help="Sessions at a time, a process each.")
+    ] = 1,
+    force: Annotated[
+        bool, typer.Option("--force", help="Also sessions that are current: to equal rows.")
+    ] = False,
+    verify: Verify = False,
     config: Config = None,
     root: Root = None,
 ) -> None:
     """Land files and compute what they touch, bronze to gold, decoding each file once.
 
+    A session that is already made from the same files, code and settings is skipped; sessions
+    after it are made anew where what they knew of it has changed. `spymaster plan` tells first.
+
     Example: spymaster hist run --config spymaster.toml glbx-mdp3-202312*.mbo.dbn.zst
+
+    Example: spymaster hist run --from 2024-01-08 --to 2024-02-02 --jobs 2
     """
+    dates = _dates(session, first, last)
     with engine(Settings.load(config, root=root)) as run:
-        run.run(files or [], _date(session))
+        run.run(files or [], dates=dates, force=force, verify=verify, jobs=jobs)
     summary(run.report, ("bronze", "silver", "gold"))
-    _exit(run.report.damaged)
+    _exit(run.report)
+
+
+@app.command()
+def plan(
+    session: SessionDate = None,
+    first: FromDate = None,
+    last: ToDate = None,
+    verify: Verify = False,
+    config: Config = None,
+    root: Root = None,
+) -> None:
+    """Tell what `hist run` would make, and why. Changes nothing.
+
+    Example: spymaster plan --from 2024-01-08
+    """
+    from spymaster.cli.plan import show_plan
+
+    show_plan(Settings.load(config, root=root), _dates(session, first, last), verify)
 
 
 @app.command()

@@ -56,6 +56,8 @@ def summary(report: Report, layers: tuple[str, ...]) -> None:
     s = report.seconds
     if report.landed or report.known:
         out.print(f"landing   {report.landed} new, {report.known} known files, {s['land']:.1f} s")
+    for line in report.mended:
+        out.print(f"mended    {line}", markup=False)
     if report.files and "bronze" in layers:
         new, skipped, refused = (
             sum(getattr(f, name) for f in report.files) for name in ("new", "skipped", "refused")
@@ -67,8 +69,10 @@ def summary(report: Report, layers: tuple[str, ...]) -> None:
     for layer in ("silver", "gold"):
         if layer in layers:
             out.print(f"{layer:<9} {_rows(report, layer)}")
-    if report.sessions:
-        out.print(f"          {len(report.sessions)} sessions, {s['silver and gold']:.1f} s")
+    if report.sessions or report.current:
+        skipped = f", {len(report.current)} current: skipped" if report.current else ""
+        seconds = f"{s['silver and gold']:.1f} s"
+        out.print(f"          {len(report.sessions)} sessions made{skipped}, {seconds}")
     for o in report.sessions:
         if o.absent:
             out.print(
@@ -77,7 +81,7 @@ def summary(report: Report, layers: tuple[str, ...]) -> None:
             )
         if o.missing:
             out.print(f"  note: {o.underlier} {o.session_date} is not complete: {o.missing}")
-    if not report.sessions and "silver" in layers:
+    if not (report.sessions or report.current or report.failed) and "silver" in layers:
         out.print("  note: no session's windows lie in these files; nothing to compute")
 
 

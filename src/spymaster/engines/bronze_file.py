@@ -1,13 +1,14 @@
-"""One landed file on its way into bronze: all of its rows in one commit, once."""
+"""One landed file on its way into bronze: its rows as Parquet, shown by one commit."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from spymaster.engines.background import Background
 from spymaster.feed.dbn import Chunk
-from spymaster.lake import Lake
+from spymaster.lake import Lake, Part
 from spymaster.lake.manifest import Manifest
 from spymaster.stages.bronze_process_dbn import BronzeProcessDBN, Processed
 from spymaster.stages.envelope import envelope
@@ -28,35 +29,49 @@ class FileRead:
     damage: str | None = None
 
 
-class BronzeFile:
-    """Rows of one file for bronze.mbo and bronze.quarantine; the manifest says `ingested` last.
+@dataclass
+class FileMade:
+    """A whole file's rows, written and not yet shown."""
 
-    A crash anywhere leaves nothing that a rerun would not find or repeat: each commit carries
-    the file's batch_id as its application, so it happens once.
-    """
+    row: Row
+    read: FileRead
+    parts: list[Part]
+    refused: list[Row] = field(default_factory=list)
+
+
+class BronzeFile:
+    """Writes one file's rows for bronze.mbo, on a thread of its own, while it is being decoded."""
 
     def __init__(self, lake: Lake, row: Row, stage: BronzeProcessDBN, now: Callable[[], int]):
-        self._lake, self._row, self._stage, self._now = lake, row, stage, now
+        self._row, self._stage, self._now = row, stage, now
         self._writer = lake.writer("bronze.mbo", stem=row["batch_id"])
+        self._thread = Background("bronze")
         self._refused: list[Row] = []
 
     def write(self, chunk: Chunk, done: Processed) -> None:
         """Take a chunk of the file after bronze's stage."""
         for date, underlier, kind, at in self._stage.sessions(done.events):
-            rows = envelope(
-                chunk.records[done.sources[at]],
-                done.events[at],
-                self._stage.contracts,
-                self._row["dataset"],
-                self._row["batch_id"],
-                self._now(),
-                (date, underlier, kind),
-            )
-            self._writer.write(
-                rows, {"session_date": date, "underlier": underlier, "instrument_type": kind}
-            )
+            contracts = self._stage.contracts[:]
+            self._thread.submit(self._write, chunk, done, contracts, (date, underlier, kind), at)
         for r in done.refused:
             self._refused.append(self._quarantined(chunk, r.index, r.reason))
+
+    def _write(
+        self, chunk: Chunk, done: Processed, contracts: Any, partition: tuple[Any, ...], at: Any
+    ) -> None:
+        date, underlier, kind = partition
+        rows = envelope(
+            _taken(chunk.records, done.sources, at),
+            _taken(done.events, None, at),
+            contracts,
+            self._row["dataset"],
+            self._row["batch_id"],
+            self._now(),
+            (date, underlier, kind),
+        )
+        self._writer.write(
+            rows, {"session_date": date, "underlier": underlier, "instrument_type": kind}
+        )
 
     def _quarantined(self, chunk: Chunk, index: int, reason: str) -> Row:
         record = chunk.records[index]
@@ -70,36 +85,55 @@ class BronzeFile:
             "batch_id": self._row["batch_id"],
         }
 
-    def commit(self, read: FileRead) -> None:
-        """All of the file is read: make it visible."""
-        batch, lake = self._row["batch_id"], self._lake
-        parts, self._writer = self._writer.close(), lake.writer("bronze.mbo")
-        if lake.append("bronze.mbo", parts, (f"bronze.mbo/{batch}", 1)).written:
-            read.new = read.records - read.skipped - read.refused
-        if self._refused:
-            lake.append_rows("bronze.quarantine", self._refused, (f"bronze.quarantine/{batch}", 1))
-        if read.damage:
-            lake.append_rows("bronze.gaps", [self._gap(read)], (f"bronze.gaps/{batch}", 1))
-        Manifest(lake).set_status(
-            self._row["path"],
-            "damaged" if read.damage else "ingested",
-            self._now(),
-            records=read.records,
-            last_mark=read.last_mark,
-        )
-
-    def _gap(self, read: FileRead) -> Row:
-        row = self._row
-        start = read.last_mark or row["start"]
-        return {
-            "venue": row["dataset"],
-            "underlier": row["underlier"],
-            "from_ts": start,
-            "to_ts": row["end"] or start,
-            "reason": f"{row['path']} is readable up to {read.damage}",
-            "batch_id": row["batch_id"],
-        }
+    def close(self, read: FileRead) -> FileMade:
+        """All of the file is read: its Parquet files, on disk for good."""
+        self._thread.wait()
+        return FileMade(self._row, read, self._writer.close(), self._refused)
 
     def abandon(self) -> None:
-        """Remove what is not committed."""
+        """Leave nothing behind."""
+        self._thread.stop()
         self._writer.abandon()
+
+
+def _taken(rows: Any, sources: Any, at: Any) -> Any:
+    """`rows[sources[at]]`, without a copy where that is all of them in order."""
+    if sources is not None:
+        at = sources[at]
+    return rows if len(at) == len(rows) else rows[at]
+
+
+def show_file(lake: Lake, made: FileMade, now: int) -> FileRead:
+    """Commit a file: rows, quarantine, gap, and `ingested` in the manifest last.
+
+    A crash anywhere leaves nothing that a rerun would not find or repeat: each commit carries
+    the file's batch_id as its application, so it happens once. `now` ns UTC.
+    """
+    row, read = made.row, made.read
+    batch = row["batch_id"]
+    if lake.append("bronze.mbo", made.parts, (f"bronze.mbo/{batch}", 1)).written:
+        read.new = read.records - read.skipped - read.refused
+    if made.refused:
+        lake.append_rows("bronze.quarantine", made.refused, (f"bronze.quarantine/{batch}", 1))
+    if read.damage:
+        lake.append_rows("bronze.gaps", [_gap(row, read)], (f"bronze.gaps/{batch}", 1))
+    Manifest(lake).set_status(
+        row["path"],
+        "damaged" if read.damage else "ingested",
+        now,
+        records=read.records,
+        last_mark=read.last_mark,
+    )
+    return read
+
+
+def _gap(row: Row, read: FileRead) -> Row:
+    start = read.last_mark or row["start"]
+    return {
+        "venue": row["dataset"],
+        "underlier": row["underlier"],
+        "from_ts": start,
+        "to_ts": row["end"] or start,
+        "reason": f"{row['path']} is readable up to {read.damage}",
+        "batch_id": row["batch_id"],
+    }

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from spymaster.lake import Lake
+from spymaster.engines.ledger import CONTRACT_DAY, SUMMARY, Ledger
 from spymaster.lake.lineage import blake2b_128, canonical_json
 from spymaster.market.instruments import Instruments
 from spymaster.market.roll import select_front
@@ -55,11 +55,10 @@ class Earlier:
 
 
 def earlier(
-    lake: Lake, session: Session, settings: UnderlierSettings, instruments: Instruments
+    ledger: Ledger, session: Session, settings: UnderlierSettings, instruments: Instruments
 ) -> Earlier:
     """Look up the sessions before this one. Only complete ones count, and no half sessions."""
-    rows = _before(lake, "silver.session_summary", session)
-    rows = [r for r in rows if r["instrument_type"] != "OPT"]
+    rows = ledger.before(SUMMARY, session)
     summaries = [r for r in rows if _counts(r)]
     volumes = _volumes(rows, summaries)
     outrights = instruments.outrights(session.underlier, session.hull.start)
@@ -74,15 +73,9 @@ def earlier(
         expirations={
             str(i.contract_id): i.expiration for i in outrights if i.expiration is not None
         },
-        rolled=_rolled(lake, session, selected),
+        rolled=_rolled(ledger, session, selected),
         contracts=instruments.known_by(session.underlier, session.hull.end),
     )
-
-
-def _before(lake: Lake, table: str, session: Session) -> list[dict[str, Any]]:
-    rows = lake.scan(table, filters={"underlier": session.underlier}, missing_ok=True).to_pylist()
-    rows = [r for r in rows if r["session_date"] < session.session_date]
-    return sorted(rows, key=lambda r: (r["session_date"], r["contract_id"]))
 
 
 def _counts(row: Mapping[str, Any]) -> bool:
@@ -109,6 +102,6 @@ def _levels(summaries: list[dict[str, Any]], yesterday: dt.date) -> dict[str, di
     }
 
 
-def _rolled(lake: Lake, session: Session, selected: str | None) -> bool:
-    before = [r for r in _before(lake, "silver.contract_day", session) if r["selected"]]
+def _rolled(ledger: Ledger, session: Session, selected: str | None) -> bool:
+    before = [r for r in ledger.before(CONTRACT_DAY, session) if r["selected"]]
     return bool(before) and selected is not None and before[-1]["contract_id"] != selected

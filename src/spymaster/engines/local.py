@@ -1,7 +1,8 @@
-"""The local engine: one loop over the feed's days, from files or from bronze, to the lake's tables.
+"""The local engine: history on one machine, from DBN files or from bronze, to the lake's tables.
 
-Source, advance, sink. Batch is a source that ends. Sessions are computed in order, each over the
-files of its days.
+Land, plan, make, show: files come under the root, the planner says which sessions are not what
+they would be made to now, each of these is made (here, or by several workers), and what was made
+is committed by the one holder of the root's lease.
 """
 
 from __future__ import annotations
@@ -11,29 +12,54 @@ import logging
 import time
 import uuid
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from spymaster.engines.bronze_file import FileRead
-from spymaster.engines.earlier import earlier
-from spymaster.engines.session_run import Outcome, SessionRun
-from spymaster.engines.source import BronzeSource, DbnSource, Source
-from spymaster.errors import SessionError
+from spymaster.engines.bronze_file import FileRead, show_file
+from spymaster.engines.job import Job, Made, Progress, make, told
+from spymaster.engines.lease import Lease
+from spymaster.engines.ledger import Ledger
+from spymaster.engines.parallel import Hands, run_parallel
+from spymaster.engines.plan import Dates, Planner, Step
+from spymaster.engines.repair import repair_books, repair_bronze
+from spymaster.engines.session_run import Outcome
+from spymaster.engines.show import check_gold_fits, show_session
+from spymaster.engines.stored import Stored
+from spymaster.engines.workers import Workers
+from spymaster.errors import LakeError, SessionError
 from spymaster.feed.deliver import deliver, settle
 from spymaster.lake import Lake
 from spymaster.lake.manifest import Manifest, utc_day, without_replaced
-from spymaster.market.clock import DAY_NS, utc_midnight
+from spymaster.lake.sweep import sweep
 from spymaster.market.identify import Instrument
 from spymaster.market.instruments import Instruments
-from spymaster.market.sessions import Session, session, sessions_touched
+from spymaster.market.sessions import Session
 from spymaster.settings import Settings
 
 log = logging.getLogger(__name__)
 
-Progress = Callable[[str, int], None]
+Row = dict[str, Any]
 MBO_SCHEMAS = ("mbo", "mixed")
+
+
+@dataclass(frozen=True)
+class How:
+    """Which layers to make, and what from."""
+
+    layers: tuple[str, ...]
+    from_bronze: bool
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A session, or a day's file, that could not be made; the others were."""
+
+    name: str
+    error: Exception
+    again: str  #: the command to do it once more
 
 
 @dataclass
@@ -44,6 +70,9 @@ class Report:
     known: int = 0
     files: list[FileRead] = field(default_factory=list)
     sessions: list[Outcome] = field(default_factory=list)
+    current: list[Step] = field(default_factory=list)
+    failed: list[Failed] = field(default_factory=list)
+    mended: list[str] = field(default_factory=list)  #: damaged files whose rows were made again
     seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     damaged: list[str] = field(default_factory=list)
 
@@ -56,8 +85,8 @@ class Report:
 class LocalEngine:
     """History on one machine.
 
-    `now` gives ns UTC and `progress(day, records)` hears how many
-    records of a day were read; both come from the edge. `prepare` is called before a file is read.
+    `now` gives ns UTC and `progress(session, records)` hears how many records of a file were
+    read; both come from the edge. `prepare` is called before a file is read.
     """
 
     def __init__(
@@ -69,35 +98,62 @@ class LocalEngine:
         prepare: Callable[[], None] | None = None,
     ) -> None:
         self.settings, self.now, self.chunk_records = settings, now, chunk_records
-        self.lake = Lake(settings.root)
+        self._run_id = uuid.uuid4().hex
+        self.lake = Lake(settings.root, tag=self._run_id)
         self.report = Report()
         self._progress = progress or (lambda day, records: None)
         self._prepare = prepare or (lambda: None)
-        self._run_id = uuid.uuid4().hex
+        self._leased = False
+        self._instruments = Instruments([])
 
-    def land(self, files: Iterable[Path]) -> list[dict[str, Any]]:
-        """Bring files under the root and note what they say; returns their manifest rows."""
+    @contextmanager
+    def _lease(self) -> Iterator[None]:
+        """One writer per root; what a writer that died had left is removed first."""
+        if self._leased:
+            yield
+            return
         self.lake.check_writable()
-        started = time.perf_counter()
-        rows = []
-        for path in files:
-            landed = deliver(self.lake, path, self.settings, self.now())
-            self.report.landed += landed.new
-            self.report.known += not landed.new
-            rows.append(landed.row)
-        settle(self.lake, self.settings, self.now())
-        self.report.seconds["land"] += time.perf_counter() - started
-        return rows
+        with Lease(self.lake.place, self._run_id, self.now) as lease:
+            self._leased = True
+            try:
+                if lease.unfinished:
+                    sweep(self.lake, lease.unfinished)
+                yield
+            finally:
+                self._leased = False
+
+    def land(self, files: Iterable[Path]) -> list[Row]:
+        """Bring files under the root and note what they say; returns their manifest rows."""
+        with self._lease():
+            started = time.perf_counter()
+            rows = []
+            for path in files:
+                landed = deliver(self.lake, path, self.settings, self.now())
+                self.report.landed += landed.new
+                self.report.known += not landed.new
+                rows.append(landed.row)
+            settle(self.lake, self.settings, self.now())
+            self.report.seconds["land"] += time.perf_counter() - started
+            return rows
 
     def bronze(self, files: Iterable[Path] = ()) -> Report:
         """Land files, and bring every landed file that is not in bronze yet into it."""
-        self.land(files)
-        manifest = Manifest(self.lake)
-        source = self._dbn_source()
-        for row in sorted(manifest.rows().values(), key=lambda r: (utc_day(r), r["path"])):
-            if row["schema"] in MBO_SCHEMAS and row["status"] == "landed":
-                self._read(source, row, [])
-        return self.report
+        with self._lease():
+            self.land(files)
+            self._instruments = self._defined()
+            waiting = [r for r in self._files() if r["status"] == "landed"]
+            for row in sorted(waiting, key=lambda r: (utc_day(r), r["path"])):
+                self._do(self._file_job(row))
+        return self._done(len(self.report.failed) == 1 and len(waiting) == 1)
+
+    def plan(self, dates: Dates | None = None, *, verify: bool = False) -> list[Step]:
+        """Every session of what has landed, as it stands. Changes nothing."""
+        planner = self._planner(verify)
+        found = []
+        for name in planner.underliers():
+            for s in planner.sessions(name, planner.files(name), dates or Dates()):
+                found.append(planner.step(s))
+        return found
 
     def run(
         self,
@@ -105,170 +161,207 @@ class LocalEngine:
         session_date: dt.date | None = None,
         layers: Sequence[str] = ("silver", "gold"),
         from_bronze: bool = False,
+        *,
+        dates: Dates | None = None,
+        force: bool = False,
+        verify: bool = False,
+        jobs: int = 1,
     ) -> Report:
-        """Land files, then compute every session that they touch, or the one that is asked for.
+        """Land files, then make every session that is not current of those that they touch.
 
-        Without files: all sessions of what has landed. `from_bronze` reads bronze.mbo and not the
-        landed files; the rows are the same.
+        Without files: of all that has landed. Sessions after those, made before, are made anew
+        where they depended on what has changed. `session_date` or `dates`: only these. `force`:
+        also those that are current. `from_bronze` reads bronze.mbo and not the landed files; the
+        rows are the same. `jobs`: so many sessions at a time, each in a process of its own.
+
+        A session that fails does not stop the others (`report.failed`); when it was the only one,
+        its error is raised.
         """
-        landed = self.land(files)
-        known = without_replaced(Manifest(self.lake).rows().values())
-        rows = [r for r in known if r["schema"] in MBO_SCHEMAS]
-        given = {r["path"] for r in landed} or {r["path"] for r in rows}
-        for name in sorted({r["underlier"] for r in rows}):
-            mine = [r for r in rows if r["underlier"] == name]
-            touching = [r for r in mine if r["path"] in given]
-            sessions = self._sessions(
-                name, touching if session_date is None else mine, session_date
+        if session_date is not None:
+            dates = Dates(session_date, session_date)
+        with self._lease():
+            if verify:
+                self.report.mended += repair_books(self.lake, self.settings, self.now)
+            landed = {r["path"] for r in self.land(files)}
+            planner = self._planner(verify)
+            self.report.mended += repair_bronze(
+                self.lake,
+                self.settings,
+                self._instruments,
+                self._files(),
+                planner.stored,
+                self.now,
             )
-            self._underlier(name, mine, touching, sessions, layers, from_bronze)
-        if session_date is not None and not self.report.sessions:
-            raise SessionError(
-                f"session {session_date}: nothing that has landed under {self.settings.root} "
-                f"lies in its windows; landed days are {self._days(rows)}. "
-                "Land its file: spymaster land FILE"
-            )
-        return self.report
+            wanted = self._wanted(planner, landed, dates or Dates(), force)
+            if dates is not None and not wanted:
+                raise SessionError(
+                    f"{dates}: nothing that has landed under {self.settings.root} "
+                    f"lies in its windows; landed days are {self._days()}. "
+                    "Land its file: spymaster land FILE"
+                )
+            how = How(tuple(layers), from_bronze)
+            if jobs > 1 and len(wanted) > 1 and layers != ("gold",):
+                self._together(planner, wanted, how, jobs)
+            else:
+                for s, forced in wanted:
+                    self._session(planner, s, how, forced)
+            if not from_bronze:
+                self._rest(landed)
+        return self._done(len(wanted) == 1)
 
-    def _days(self, rows: Sequence[dict[str, Any]]) -> str:
-        return ", ".join(sorted({utc_day(r) for r in rows})) or "none"
+    def waiting(self) -> list[str]:
+        """Landed files that are not in bronze."""
+        return [r["path"] for r in self._files() if r["status"] == "landed"]
 
-    def _sessions(
-        self, name: str, rows: Sequence[dict[str, Any]], date: dt.date | None
-    ) -> list[Session]:
-        u = self.settings.of(name)
-        if date is not None:
-            asked = session(u, name, date)
-            needed = {d.strftime("%Y%m%d") for d in asked.utc_days()}
-            return [asked] if needed & {utc_day(r) for r in rows} else []
-        touched: dict[dt.date, Session] = {}
-        for row in rows:
-            start = _midnight(utc_day(row))
-            for s in sessions_touched(u, name, start, start + DAY_NS):
-                touched[s.session_date] = s
-        return [touched[d] for d in sorted(touched)]
+    # Which
 
-    def _underlier(
-        self,
-        name: str,
-        rows: Sequence[dict[str, Any]],
-        given: Sequence[dict[str, Any]],
-        sessions: Sequence[Session],
-        layers: Sequence[str],
-        from_bronze: bool,
-    ) -> None:
-        """Session after session: each needs what is known of the one before.
+    def _files(self) -> list[Row]:
+        """The landed MBO files, less those that were replaced by whole ones."""
+        rows = without_replaced(Manifest(self.lake).rows().values())
+        return [r for r in rows if r["schema"] in MBO_SCHEMAS]
 
-        A day is read once, unless two sessions share it (windows across midnight UTC).
-        """
-        needed = {f"{d:%Y%m%d}" for s in sessions for d in s.utc_days()}
-        by_day: dict[str, list[dict[str, Any]]] = defaultdict(list)
-        for row in rows:
-            fresh = not from_bronze and row["status"] == "landed" and row in given
-            if utc_day(row) in needed or fresh:
-                by_day[utc_day(row)].append(row)
-        source = self._bronze_source() if from_bronze else self._dbn_source()
-        for s in sessions:
-            run = self._open(s, rows, source.instruments, layers)
-            try:
-                for day in (f"{d:%Y%m%d}" for d in s.utc_days()):
-                    self._day(source, by_day[day], day, [run])
-                self._finish(run)
-            except BaseException:
-                run.abandon()
-                raise
-        for day in sorted(set(by_day) - needed):
-            self._day(source, by_day[day], day, [])
+    def _planner(self, verify: bool = False) -> Planner:
+        self._instruments = self._defined()
+        stored = Stored(self.lake, deep=verify)
+        ledger = Ledger(self.lake)
+        return Planner(self.settings, self._instruments, ledger, stored, self._files())
 
-    def _open(
-        self,
-        s: Session,
-        rows: Sequence[dict[str, Any]],
-        instruments: Instruments,
-        layers: Sequence[str],
-    ) -> SessionRun:
-        days = {d.strftime("%Y%m%d") for d in s.utc_days()}
-        shas = [r["sha256"] for r in rows if utc_day(r) in days]
-        before = earlier(self.lake, s, self.settings.of(s.underlier), instruments)
-        return SessionRun(self.lake, self.settings, s, before, shas, layers)
-
-    def _day(
-        self,
-        source: Source,
-        rows: Sequence[dict[str, Any]],
-        day: str,
-        runs: Sequence[SessionRun],
-    ) -> None:
-        if not rows:
-            for run in runs:
-                if run.session.utc_days()[-1].strftime("%Y%m%d") != day:
-                    self._missing_day(run, day)
-            return
-        marks = []
-        for row in sorted(rows, key=lambda r: (r["start"], r["path"])):
-            read = self._read(source, row, runs)
-            if read.last_mark is not None:
-                marks.append(read.last_mark)
-            if read.damage:
-                since = _midnight(day) if read.last_mark is None else read.last_mark
-                for run in runs:
-                    run.gap(since, f"{row['path']} ends early: {read.damage}")
-        for run in runs:
-            if marks:
-                run.close(max(marks))
-
-    def _missing_day(self, run: SessionRun, day: str) -> None:
-        """A day that the session needs before its last one has no file: a named gap."""
-        midnight = _midnight(day)
-        run.gap(midnight, f"no file of {day}")
-        gap = {
-            "venue": self.settings.of(run.session.underlier).venue,
-            "underlier": run.session.underlier,
-            "from_ts": midnight,
-            "to_ts": midnight + DAY_NS,
-            "reason": f"no file of {day}; session {run.session.session_date} needs it",
-            "batch_id": None,
-        }
-        app = (f"bronze.gaps/{run.session.underlier}/{day}/{run.session.session_date}", 1)
-        self.lake.append_rows("bronze.gaps", [gap], app)
-
-    def _read(self, source: Source, row: dict[str, Any], runs: Sequence[SessionRun]) -> FileRead:
-        self._prepare()
-        started = time.perf_counter()
-        inside = 0.0
-        for run in runs:
-            run.begin_file()
-        for contracts, events in source.events(row, self.now):
-            at = time.perf_counter()
-            for run in runs:
-                run.advance(contracts, events)
-            inside += time.perf_counter() - at
-            self._progress(f"{row['underlier']} {utc_day(row)}", source.last_read.records)
-        read = source.last_read
-        self.report.files.append(read)
-        if read.damage and row["path"] not in {f.path for f in self.report.files[:-1]}:
-            self.report.damaged.append(f"{row['path']}: {read.damage}")
-        self.report.seconds["silver and gold"] += inside
-        self.report.seconds["bronze"] += time.perf_counter() - started - inside
-        return read
-
-    def _finish(self, run: SessionRun) -> None:
-        started = time.perf_counter()
-        outcome = run.finish(self.now, self._run_id)
-        self.report.sessions.append(outcome)
-        self.report.seconds["silver and gold"] += time.perf_counter() - started
-        log.info("%s %s: %s", outcome.underlier, outcome.session_date, outcome.rows)
-
-    def _instruments(self) -> Instruments:
+    def _defined(self) -> Instruments:
         rows = self.lake.scan("bronze.definitions", missing_ok=True).to_pylist()
         return Instruments(Instrument.from_row(r) for r in rows)
 
-    def _dbn_source(self) -> DbnSource:
-        return DbnSource(self.lake, self.settings, self._instruments(), self.chunk_records)
+    def _wanted(
+        self, planner: Planner, landed: set[str], dates: Dates, force: bool
+    ) -> list[tuple[Session, bool]]:
+        """Sessions to look at, in order, and whether they are made even when current."""
+        wanted = []
+        for name in planner.underliers():
+            files = planner.files(name)
+            given = [r for r in files if r["path"] in landed] if landed else files
+            touched = planner.sessions(name, given, dates)
+            wanted += [(s, force) for s in touched]
+            if touched and dates.open:
+                first, dated = touched[0].session_date, {s.session_date for s in touched}
+                later = planner.sessions(name, files, Dates(first))
+                computed = planner.ledger.computed(name)
+                wanted += [
+                    (s, False)
+                    for s in later
+                    if s.session_date not in dated and s.session_date.isoformat() in computed
+                ]
+        return sorted(wanted, key=lambda w: (w[0].underlier, w[0].session_date))
 
-    def _bronze_source(self) -> BronzeSource:
-        return BronzeSource(self.lake, self.settings, self._instruments(), self.chunk_records)
+    def _days(self) -> str:
+        return ", ".join(sorted({utc_day(r) for r in self._files()})) or "none"
 
+    # Make and show
 
-def _midnight(day: str) -> int:
-    return utc_midnight(dt.datetime.strptime(day, "%Y%m%d").date())
+    def _session(self, planner: Planner, s: Session, how: How, forced: bool) -> None:
+        step = planner.step(s)
+        if step.state == "current" and not forced:
+            self.report.current.append(step)
+            return
+        before = planner.ledger.lineage(s)
+        job = self._job(planner, s, how)
+        assert job.inputs is not None
+        if how.layers == ("gold",):
+            try:
+                check_gold_fits(job.name, job.inputs.data_version, before)
+            except LakeError as error:
+                self._failed(job, error)
+                return
+        self._do(job, planner)
+
+    def _together(
+        self, planner: Planner, wanted: Sequence[tuple[Session, bool]], how: How, jobs: int
+    ) -> None:
+        """Several sessions at a time, in processes of their own."""
+        self._prepare()
+        hands = Hands(
+            job=lambda s: self._job(planner, s, how),
+            show=lambda job, made: self._show(job, made, planner),
+            failed=self._failed,
+            current=self.report.current.append,
+        )
+        known = self._instruments.all()
+        workers = Workers(jobs, self.settings, self._run_id, known, self._progress)
+        try:
+            run_parallel(planner, wanted, workers, hands)
+        finally:
+            workers.stop()
+
+    def _job(self, planner: Planner, s: Session, how: How) -> Job:
+        days = [f"{d:%Y%m%d}" for d in s.utc_days()]
+        rows = self._files()
+        return Job(
+            underlier=s.underlier,
+            inputs=planner.inputs(s),
+            days=tuple(
+                (
+                    day,
+                    tuple(r for r in rows if r["underlier"] == s.underlier and utc_day(r) == day),
+                )
+                for day in days
+            ),
+            layers=how.layers,
+            from_bronze=how.from_bronze,
+            chunk_records=self.chunk_records,
+        )
+
+    def _file_job(self, row: Row) -> Job:
+        days = ((utc_day(row), (row,)),)
+        return Job(row["underlier"], None, days, chunk_records=self.chunk_records)
+
+    def _rest(self, landed: set[str]) -> None:
+        """Files that were given and that no session needs come into bronze all the same."""
+        for row in self._files():
+            if row["status"] == "landed" and (row["path"] in landed or not landed):
+                self._do(self._file_job(row))
+
+    def _do(self, job: Job, planner: Planner | None = None) -> None:
+        """Make a job here and show what came of it."""
+        self._prepare()
+        made = make(job, self.lake, self.settings, self._instruments, self.now, self._progress)
+        self._show(job, made, planner)
+
+    def _show(self, job: Job, made: Made, planner: Planner | None) -> None:
+        started = time.perf_counter()
+        for name, seconds in made.seconds.items():
+            self.report.seconds[name] += seconds
+        try:
+            for file in made.files:
+                show_file(self.lake, file, self.now())
+            for gap, app in made.gaps:
+                self.lake.append_rows("bronze.gaps", [gap], (app, 1))
+            if made.error is not None:
+                made.abandon(self.lake)
+            elif made.session is not None and planner is not None:
+                s = made.session.inputs.session
+                before = planner.ledger.lineage(s)
+                row = show_session(self.lake, made.session, before, self.now, self._run_id)
+                planner.ledger.note(s, made.session.small, row)
+                self.report.sessions.append(made.session.outcome)
+        except Exception as error:
+            made.abandon(self.lake)
+            made.error = told(error)
+        self._note_reads(made)
+        self.report.seconds["silver and gold"] += time.perf_counter() - started
+        if made.error is not None:
+            self._failed(job, made.error)
+
+    def _note_reads(self, made: Made) -> None:
+        for read in made.reads:
+            if read.damage and read.path not in {f.path for f in self.report.files}:
+                self.report.damaged.append(f"{read.path}: {read.damage}")
+            self.report.files.append(read)
+
+    def _failed(self, job: Job, error: Exception) -> None:
+        again = "spymaster hist bronze"
+        if job.inputs is not None:
+            again = f"spymaster hist run --session {job.inputs.session.session_date}"
+        self.report.failed.append(Failed(job.name, error, again))
+
+    def _done(self, only_one: bool) -> Report:
+        if only_one and self.report.failed:
+            raise self.report.failed[0].error
+        return self.report

@@ -1,10 +1,8 @@
-"""One session of one underlier: all its contracts, and its tables on their way into the lake."""
+"""One session of one underlier: all its contracts, and its rows on their way into Parquet."""
 
 from __future__ import annotations
 
-import json
-import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,20 +11,17 @@ from numpy.typing import NDArray
 
 from spymaster.contracts.event import ACTION_GAP, EVENT, F_SNAPSHOT, LATENESS_NS
 from spymaster.engines.earlier import Earlier
+from spymaster.engines.inputs import Inputs
+from spymaster.engines.ledger import CONTRACT_DAY, SUMMARY
 from spymaster.engines.sink import Sink
 from spymaster.engines.training import label_vectors, training_view
-from spymaster.errors import LakeError
-from spymaster.lake import Lake
-from spymaster.lake import lineage as provenance
+from spymaster.lake import Lake, Part
 from spymaster.market.identify import Instrument
-from spymaster.market.sessions import Session
 from spymaster.settings import Settings
 from spymaster.stages.contract import ContractDay
 from spymaster.stages.contract_session import ContractSession
 from spymaster.stages.rows import Rows
-from spymaster.stages.vector_spec import lookback_spec, spec_hash, vector_spec_rows
-
-log = logging.getLogger(__name__)
+from spymaster.stages.vector_spec import lookback_spec
 
 #: Tables of a session by layer, in the order in which they are committed.
 TABLES = {
@@ -72,38 +67,38 @@ class Outcome:
     quality: dict[str, int] = field(default_factory=dict)
 
 
+@dataclass
+class SessionMade:
+    """A whole session's rows, written and not yet shown.
+
+    `parts`: table -> its files. `small`: rows of silver.session_summary and silver.contract_day,
+    which later sessions depend on.
+    """
+
+    inputs: Inputs
+    layers: tuple[str, ...]
+    parts: dict[str, list[Part]]
+    small: dict[str, list[dict[str, Any]]]
+    spec: str
+    outcome: Outcome
+
+
 class SessionRun:
-    """Give it the feed's events in order, its gaps and its clock marks; then `finish`."""
+    """Give it the feed's events in order, its gaps and its clock marks; then `finish`.
+
+    Without layers it is the light pass: only what later sessions need to know of this one.
+    """
 
     def __init__(
-        self,
-        lake: Lake,
-        settings: Settings,
-        session: Session,
-        earlier: Earlier,
-        shas: Sequence[str],
-        layers: Sequence[str],
+        self, lake: Lake, settings: Settings, inputs: Inputs, layers: Sequence[str]
     ) -> None:
-        self.session = session
-        self._lake, self._earlier, self._layers = lake, earlier, layers
+        self.session = session = inputs.session
+        self._inputs, self._earlier, self._layers = inputs, inputs.earlier, tuple(layers)
         self._u = settings.of(session.underlier)
         self._spec = lookback_spec(self._u)
-        self._lineage = {
-            "files": sorted(shas),
-            "inputs_hash": earlier.hash,
-            "code_version": provenance.code_version(),
-            "config_hash": settings.config_hash(session.underlier),
-            "contracts_version": provenance.contracts_version(),
-        }
-        self.data_version = provenance.data_version(
-            shas,
-            str(self._lineage["contracts_version"]),
-            str(self._lineage["code_version"]),
-            str(self._lineage["config_hash"]),
-            earlier.hash,
-        )
-        constants = {"data_version": self.data_version}
+        constants = {"data_version": inputs.data_version}
         self._sink = Sink(lake, session.session_date, session.underlier, constants)
+        self._small: dict[str, list[dict[str, Any]]] = {}
         self._held: list[Rows] = []
         self._contracts: dict[str, _Contract] = {}
         self._mark = -1
@@ -130,7 +125,8 @@ class SessionRun:
     def _take(self, instrument: Instrument, events: NDArray[Any]) -> None:
         contract = self._contracts.get(str(instrument.contract_id))
         if contract is None:
-            contract = _Contract(ContractSession(self._day(instrument), self._spec))
+            day, light = self._day(instrument), not self._layers
+            contract = _Contract(ContractSession(day, self._spec, light=light))
             self._contracts[str(instrument.contract_id)] = contract
         fresh = self._without_duplicates(contract, events)
         if len(fresh):
@@ -203,52 +199,29 @@ class SessionRun:
                 continue
             self._sink.add([r], kind)
 
-    def finish(self, now: Callable[[], int], run_id: str) -> Outcome:
-        """Write the session's last rows, commit its tables, then its lineage."""
+    def finish(self) -> SessionMade:
+        """Write the session's last rows; its files wait to be shown."""
         missing = self._what_is_missing()
         if "gold" in self._layers:
             self._gold(missing)
-        if "silver" in self._layers:
+        if "silver" in self._layers or not self._layers:
             self._summaries(missing)
+        if "silver" in self._layers:
             self._contract_days()
-        done = self._done()
-        self._note(now(), run_id, "started", {})
+        parts = self._sink.close()
         tables = [t for layer in ("silver", "gold") if layer in self._layers for t in TABLES[layer]]
-        info = {"data_version": self.data_version, "run_id": run_id}
-        versions = self._sink.commit(tables, info)
-        self._note(now(), run_id, done, versions)
-        return Outcome(
+        outcome = Outcome(
             session_date=self.session.session_date.isoformat(),
             underlier=self.session.underlier,
             rows={t: self._sink.rows.get(t, 0) for t in tables},
             missing=missing,
             duplicates=self.duplicates,
-            data_version=self.data_version,
+            data_version=self._inputs.data_version,
             selected=self._earlier.selected,
             absent=self._earlier.selected not in self._contracts,
             quality=self._quality,
         )
-
-    def _done(self) -> str:
-        """`complete` when silver and gold of the session are of one making, else `silver`."""
-        before = self._last()
-        if "gold" in self._layers:
-            if "silver" not in self._layers and (
-                before.get("status") not in ("silver", "complete")
-                or before.get("data_version") != self.data_version
-            ):
-                raise LakeError(
-                    f"gold of {self.session.underlier} {self.session.session_date}: its silver is "
-                    "not there, or of other input, code or settings. Run: spymaster hist silver "
-                    f"--session {self.session.session_date}"
-                )
-            return "complete"
-        same = before.get("data_version") == self.data_version
-        return "complete" if same and before.get("status") == "complete" else "silver"
-
-    def _last(self) -> dict[str, Any]:
-        rows = provenance.latest(self._lake, self.session.underlier)
-        return rows.get((self.session.session_date.isoformat(), self.session.underlier), {})
+        return SessionMade(self._inputs, self._layers, parts, self._small, self._spec, outcome)
 
     def abandon(self) -> None:
         """Leave nothing behind."""
@@ -282,10 +255,6 @@ class SessionRun:
             whole = self._contract_missing(contract, missing) is None and not self.session.short
             if whole and labelled:
                 self._sink.add(training_view(day, labelled, labels), day.instrument_type)
-        spec = spec_hash(self._spec)
-        self._lake.append_rows(
-            "gold.vector_spec", vector_spec_rows(self._spec), app=(f"gold.vector_spec/{spec}", 1)
-        )
 
     def _summaries(self, missing: str | None) -> None:
         for name, contract in sorted(self._contracts.items()):
@@ -305,36 +274,33 @@ class SessionRun:
                 "missing": lacks,
                 "short_session": self.session.short,
             }
-            rows = Rows("silver.session_summary", None, columns, 1)
-            self._sink.add([rows], day.instrument_type)
+            self._add_small(SUMMARY, columns, day)
 
     def _contract_days(self) -> None:
         for name, contract in sorted(self._contracts.items()):
             day = contract.stages.day
-            if day.instrument_type == "OPT":
-                continue
-            columns = {
-                "contract_id": name,
-                "selected": day.selected,
-                "previous_volume": self._earlier.volumes.get(name),
-                "rolled": day.selected and self._earlier.rolled,
-                "expiration": self._earlier.expirations.get(name),
-            }
-            self._sink.add([Rows("silver.contract_day", None, columns, 1)], day.instrument_type)
+            if day.instrument_type != "OPT":
+                self._add_small(CONTRACT_DAY, contract_day(name, self._earlier), day)
 
-    def _note(self, now: int, run_id: str, status: str, versions: dict[str, int]) -> None:
-        row = {
+    def _add_small(self, table: str, columns: dict[str, Any], day: ContractDay) -> None:
+        """A row that later sessions will ask for: into the table, and kept at hand."""
+        if self._layers:
+            self._sink.add([Rows(table, None, columns, 1)], day.instrument_type)
+        keys = {
             "session_date": self.session.session_date,
             "underlier": self.session.underlier,
-            "status": status,
-            "data_version": self.data_version,
-            **self._lineage,
-            "table_versions": json.dumps(versions),
-            "rows": json.dumps(dict(self._sink.rows)),
-            "counters": json.dumps({"duplicates": self.duplicates, **self._quality}),
-            "run_id": run_id,
-            "epoch": None,
-            "machine": provenance.machine(),
-            "committed_at": now,
+            "instrument_type": day.instrument_type,
         }
-        self._lake.append_rows("lineage", [row])
+        self._small.setdefault(table, []).append({**columns, **keys})
+
+
+def contract_day(contract_id: str, earlier: Earlier) -> dict[str, Any]:
+    """What silver.contract_day says of a contract: all of it known before the session begins."""
+    selected = contract_id == earlier.selected
+    return {
+        "contract_id": contract_id,
+        "selected": selected,
+        "previous_volume": earlier.volumes.get(contract_id),
+        "rolled": selected and earlier.rolled,
+        "expiration": earlier.expirations.get(contract_id),
+    }

@@ -1,4 +1,4 @@
-"""Rows gather, go to Parquet when there are enough, and become visible in one commit per table."""
+"""Rows gather and go to Parquet when there are enough, on a thread of their own."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from spymaster.contracts.arrow import to_arrow
 from spymaster.contracts.column import Table
+from spymaster.engines.background import Background
 from spymaster.lake import Lake
 from spymaster.lake.parquet import Part, PartWriter
 from spymaster.stages.rows import Rows
@@ -23,7 +24,8 @@ ENOUGH = 1 << 17
 class Sink:
     """The tables of one session on their way into the lake.
 
-    Nothing is visible before `commit`; `abandon` leaves no file behind.
+    `close` gives the finished files of each table, that no reader sees before they are committed;
+    `abandon` leaves no file behind.
     """
 
     def __init__(
@@ -33,7 +35,9 @@ class Sink:
         self._lake, self._date, self._underlier = lake, session_date, underlier
         self._constants = constants
         self._waiting: dict[tuple[str, str], list[Rows]] = defaultdict(list)
+        self._count: dict[tuple[str, str], int] = defaultdict(int)
         self._writers: dict[str, PartWriter] = {}
+        self._thread = Background("silver and gold")
 
     def add(self, rows: Iterable[Rows], instrument_type: str) -> None:
         """Take rows; write those of a table of which enough have gathered."""
@@ -42,12 +46,13 @@ class Sink:
                 continue
             key = (r.table, instrument_type)
             self._waiting[key].append(r)
+            self._count[key] += len(r)
             self.rows[r.table] += len(r)
-            if sum(map(len, self._waiting[key])) >= ENOUGH:
-                self._write(*key)
+            if self._count[key] >= ENOUGH:
+                self._count[key] = 0
+                self._thread.submit(self._write, *key, self._waiting.pop(key))
 
-    def _write(self, name: str, instrument_type: str) -> None:
-        rows = self._waiting.pop((name, instrument_type))
+    def _write(self, name: str, instrument_type: str, rows: list[Rows]) -> None:
         table = self._lake.table(name)
         whole = combine(table, rows)
         batch = to_arrow(
@@ -68,28 +73,16 @@ class Sink:
             "instrument_type": instrument_type,
         }
 
-    def commit(self, tables: Iterable[str], info: Mapping[str, Any]) -> dict[str, int]:
-        """Put the rows in the place of the session's partitions; returns each table's version."""
+    def close(self) -> dict[str, list[Part]]:
+        """The files of each table, on disk for good."""
         for key in list(self._waiting):
-            self._write(*key)
-        versions = {}
-        for name in tables:
-            parts = self._writers.pop(name).close() if name in self._writers else []
-            for kind in sorted(self._kinds(name, parts)):
-                mine = [p for p in parts if p.partition["instrument_type"] == kind]
-                versions[name] = self._lake.replace(
-                    name, self._partition(kind), mine, info=info
-                ).version
-        return versions
-
-    def _kinds(self, name: str, parts: list[Part]) -> set[str]:
-        """Kinds of contract with new rows, or with old ones that have to go."""
-        here = {"session_date": self._date.isoformat(), "underlier": self._underlier}
-        old = [p for p in self._lake.partitions(name) if p.items() >= here.items()]
-        return {p["instrument_type"] for p in old} | {p.partition["instrument_type"] for p in parts}
+            self._thread.submit(self._write, *key, self._waiting.pop(key))
+        self._thread.wait()
+        return {name: self._writers[name].close() for name in list(self._writers)}
 
     def abandon(self) -> None:
         """Remove what was written."""
+        self._thread.stop()
         for writer in self._writers.values():
             writer.abandon()
         self._writers.clear()

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
-from spymaster.engines.bronze_file import BronzeFile, FileRead
+from spymaster.engines.bronze_file import BronzeFile, FileMade, FileRead
 from spymaster.errors import SourceError
 from spymaster.feed.dbn import DbnReader
 from spymaster.lake import Lake
@@ -19,15 +19,16 @@ from spymaster.stages.bronze_process_dbn import BronzeProcessDBN
 from spymaster.stages.envelope import EVENT_COLUMNS, events_of
 
 Events = tuple[Sequence[Instrument], NDArray[Any]]
+Row = dict[str, Any]
 
 
 class Source(Protocol):
     """A day's file as events in feed order; `last_read` after the last of them."""
 
-    instruments: Instruments
     last_read: FileRead
+    made: list[FileMade]
 
-    def events(self, row: dict[str, Any], now: Callable[[], int]) -> Iterator[Events]:
+    def events(self, row: Row, now: Callable[[], int]) -> Iterator[Events]:
         """(contracts, events indexing them) of a manifest row's file."""
         ...
 
@@ -35,67 +36,77 @@ class Source(Protocol):
 class DbnSource:
     """Decodes a landed file into bronze on the way; one that is in bronze is read from there.
 
-    bronze.mbo takes a file's rows in one commit, once, before the manifest says `ingested`. What
-    was learnt since (a definition that came late) changes nothing that bronze has.
+    What was learnt since a file came into bronze (a definition that came late) changes nothing
+    that bronze has. `made` gathers the files whose rows wait to be shown; of those in `seen`
+    somebody else makes the rows.
     """
 
     def __init__(
-        self, lake: Lake, settings: Settings, instruments: Instruments, chunk_records: int
+        self,
+        lake: Lake,
+        settings: Settings,
+        instruments: Instruments,
+        chunk_records: int,
+        seen: Sequence[str] = (),
     ) -> None:
-        self.instruments = instruments
         self.last_read = FileRead("")
+        self.made: list[FileMade] = []
+        self._instruments = instruments
         self._lake, self._settings, self._chunk = lake, settings, chunk_records
-        self._bronze = BronzeSource(lake, settings, instruments, chunk_records)
+        self._bronze = BronzeSource(lake, instruments, chunk_records)
+        self._seen = seen
 
-    def events(self, row: dict[str, Any], now: Callable[[], int]) -> Iterator[Events]:
+    def events(self, row: Row, now: Callable[[], int]) -> Iterator[Events]:
         """The events of a landed file. SourceError when it is gone or not what landed."""
         if row["status"] != "landed":
             yield from self._bronze.events(row, now)
             self.last_read = self._bronze.last_read
             return
         self.last_read = read = FileRead(row["path"])
-        stage = BronzeProcessDBN(row["dataset"], self.instruments, self._settings.underlier)
-        into = BronzeFile(self._lake, row, stage, now)
+        stage = BronzeProcessDBN(row["dataset"], self._instruments, self._settings.underlier)
+        into = None if row["path"] in self._seen else BronzeFile(self._lake, row, stage, now)
         try:
-            with DbnReader(self._local(row["path"])) as reader:
+            with DbnReader(local_path(self._lake, row["path"])) as reader:
                 for chunk in reader.chunks(self._chunk):
                     done = stage.advance(chunk.records)
                     read.records += len(chunk.records)
                     read.skipped += done.skipped
                     read.refused += len(done.refused)
-                    into.write(chunk, done)
+                    if into is not None:
+                        into.write(chunk, done)
                     yield stage.contracts, done.events
                 if reader.damage is not None:
                     read.damage = f"record {reader.damage.record}: {reader.damage.reason}"
             read.last_mark = stage.last_mark
-            into.commit(read)
+            if into is not None:
+                self.made.append(into.close(read))
         except BaseException:
-            into.abandon()
+            if into is not None:
+                into.abandon()
             raise
 
-    def _local(self, path: str) -> Path:
-        place = self._lake.place
-        if place.local is None:
-            raise SourceError(
-                f"{place.uri(path)}: landed files are decoded from a local root only. "
-                "Use a folder as root, or the Spark engine."
-            )
-        return place.local / path
+
+def local_path(lake: Lake, path: str) -> Path:
+    """A landed file's place on this machine."""
+    if lake.place.local is None:
+        raise SourceError(
+            f"{lake.place.uri(path)}: landed files are decoded from a local root only. "
+            "Use a folder as root, or the Spark engine."
+        )
+    return lake.place.local / path
 
 
 class BronzeSource:
     """Reads bronze.mbo back, file by file as they landed, in the feed's order."""
 
-    def __init__(
-        self, lake: Lake, settings: Settings, instruments: Instruments, chunk_records: int
-    ) -> None:
-        self.instruments = instruments
+    def __init__(self, lake: Lake, instruments: Instruments, chunk_records: int) -> None:
         self.last_read = FileRead("")
+        self.made: list[FileMade] = []
         self._lake, self._chunk = lake, chunk_records
         self._known = instruments.by_contract()
         self._steps = {k: int(v.price_step or 1) for k, v in self._known.items()}
 
-    def events(self, row: dict[str, Any], now: Callable[[], int]) -> Iterator[Events]:
+    def events(self, row: Row, now: Callable[[], int]) -> Iterator[Events]:
         """The events of one landed file, from its rows in bronze."""
         self.last_read = read = FileRead(row["path"])
         if row["status"] == "landed":

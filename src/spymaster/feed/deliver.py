@@ -13,7 +13,7 @@ from typing import Any
 from spymaster.errors import SourceError
 from spymaster.feed.dbn import DbnReader, file_day
 from spymaster.feed.dbn_definitions import read_definitions
-from spymaster.lake.landing import Delivery, Landed, land
+from spymaster.lake.landing import Delivery, Landed, land, landed_row
 from spymaster.lake.manifest import Manifest
 from spymaster.lake.tables import Lake
 from spymaster.market.identify import Instrument, from_definition, from_symbol
@@ -85,9 +85,44 @@ def settle(lake: Lake, settings: Settings, now: int) -> None:
             _note(lake, row, inspect(lake.place.local / row["path"], settings), now)
 
 
+def relanded(lake: Lake, settings: Settings, now: int) -> list[dict[str, Any]]:
+    """Manifest rows for the files under raw-dbn that the manifest does not know (it was damaged).
+
+    They begin as landed; what bronze holds of them already is found when they are decoded.
+    """
+    root = lake.place.local
+    if root is None:
+        return []
+    known = Manifest(lake).rows()
+    paths = sorted(p.relative_to(root).as_posix() for p in root.glob("raw-dbn/*/*/*/[!.]*"))
+    return [
+        landed_row(root / path, path, inspect(root / path, settings).delivery, now)
+        for path in paths
+        if path not in known
+    ]
+
+
+def definitions_of(
+    lake: Lake, settings: Settings, files: Iterable[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """Rows that bronze.definitions lacks of these landed files (it was damaged)."""
+    root = lake.place.local
+    held = lake.scan(DEFINITIONS, ["batch_id"], missing_ok=True)["batch_id"].unique().to_pylist()
+    rows: list[dict[str, Any]] = []
+    for row in files:
+        if root is not None and row["batch_id"] not in held:
+            contents = inspect(root / row["path"], settings)
+            rows += _rows(contents, row["batch_id"])
+    return rows
+
+
+def _rows(contents: Contents, batch_id: str) -> list[dict[str, Any]]:
+    return [replace(i, batch_id=batch_id).to_row() for i in _distinct(contents.instruments)]
+
+
 def _note(lake: Lake, row: dict[str, Any], contents: Contents, now: int) -> None:
     """Append a file's instruments, at most once. Of a definition file there is no more to take."""
-    rows = [replace(i, batch_id=row["batch_id"]).to_row() for i in _distinct(contents.instruments)]
+    rows = _rows(contents, row["batch_id"])
     if rows:
         lake.append_rows(DEFINITIONS, rows, app=_app(row))
     if contents.delivery.schema == "definition" and row["status"] == "landed":

@@ -89,6 +89,11 @@ def _target(source: Path, delivery: Delivery) -> str:
     return "/".join(("raw-dbn", *parts))
 
 
+def landed_row(source: Path, path: str, delivery: Delivery, now: int) -> dict[str, Any]:
+    """The manifest's row of a file that lies at its path under the root. `now` ns UTC."""
+    return _row(path, _sha256_of(source), source.stat().st_size, delivery, now)
+
+
 def _row(path: str, sha256: str, size: int, delivery: Delivery, now: int) -> dict[str, Any]:
     return {
         "path": path,

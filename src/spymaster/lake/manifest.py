@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from spymaster.errors import LakeError
 from spymaster.lake.commit import Commit
@@ -11,6 +12,10 @@ from spymaster.lake.tables import Lake
 
 NAME = "bronze.manifest"
 STATUSES = ("landed", "ingested", "damaged")
+
+
+#: What was read of each lake's manifest, and at which version: a run asks for it often.
+_READ: WeakKeyDictionary[Lake, tuple[int | None, dict[str, dict[str, Any]]]] = WeakKeyDictionary()
 
 
 class Manifest:
@@ -21,11 +26,15 @@ class Manifest:
 
     def rows(self) -> dict[str, dict[str, Any]]:
         """Path -> its latest row, paths sorted."""
-        rows = self._lake.scan(NAME, missing_ok=True).to_pylist()
-        # Files come in the order of their commits; a compacted table has only the times.
-        rows.sort(key=lambda row: row["landed_at"] or 0)
-        latest = {row["path"]: row for row in rows}
-        return dict(sorted(latest.items()))
+        version = self._lake.version(NAME)
+        known, latest = _READ.get(self._lake, (None, {}))
+        if version is None or known != version:
+            rows = self._lake.scan(NAME, missing_ok=True).to_pylist()
+            # Files come in the order of their commits; a compacted table has only the times.
+            rows.sort(key=lambda row: row["landed_at"] or 0)
+            latest = {row["path"]: row for row in rows}
+            _READ[self._lake] = version, latest
+        return {path: dict(latest[path]) for path in sorted(latest)}
 
     def by_sha256(self, sha256: str) -> dict[str, Any] | None:
         """The file with this checksum, None if it never landed."""
@@ -52,7 +61,11 @@ class Manifest:
         return sorted(found, key=lambda row: (utc_day(row), row["path"]))
 
     def add(self, row: dict[str, Any]) -> Commit:
-        return self._lake.append_rows(NAME, [row])
+        known, latest = _READ.get(self._lake, (None, {}))
+        commit = self._lake.append_rows(NAME, [row])
+        if known is not None and commit.version == known + 1:
+            _READ[self._lake] = commit.version, {**latest, row["path"]: dict(row)}
+        return commit
 
     def set_status(self, path: str, status: str, now: int, **changes: Any) -> dict[str, Any]:
         """A landed file came further: append its row with the new status (and records, last_mark).

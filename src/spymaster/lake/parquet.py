@@ -75,6 +75,7 @@ def writer_options(table: Table) -> dict[str, Any]:
         "use_dictionary": [leaf[c.name] for c in stored if "string" in c.type],
         "column_encoding": {leaf[c.name]: ENCODINGS[c.type] for c in stored if c.type in ENCODINGS},
         "write_statistics": True,
+        "write_page_checksum": True,
         "store_schema": False,  # codes in memory are no property of the file
         "version": "2.6",
     }

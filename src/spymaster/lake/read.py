@@ -12,6 +12,7 @@ from deltalake import DeltaTable
 
 from spymaster.contracts.arrow import arrow_schema
 from spymaster.contracts.column import Table
+from spymaster.errors import LakeError
 from spymaster.lake import delta
 from spymaster.lake.place import Place
 
@@ -65,7 +66,13 @@ def scan(
     names = list(columns) if columns is not None else table.names
     arrow_schema(table, names)  # names the column that does not exist
     found = _dataset(opened, place, table, filters, dictionary)
-    return found.to_table(columns=names, filter=expression(table, filters))
+    options = pds.ParquetFragmentScanOptions(page_checksum_verification=True)
+    try:
+        return found.to_table(
+            columns=names, filter=expression(table, filters), fragment_scan_options=options
+        )
+    except (OSError, pa.ArrowInvalid) as e:
+        raise _damaged(opened, table, e) from e
 
 
 def batches(
@@ -81,7 +88,9 @@ def batches(
     names = list(columns) if columns is not None else table.names
     arrow_schema(table, names)
     found = _dataset(opened, place, table, filters, dictionary)
-    options = pds.ParquetFragmentScanOptions(pre_buffer=False, use_buffered_stream=True)
+    options = pds.ParquetFragmentScanOptions(
+        pre_buffer=False, use_buffered_stream=True, page_checksum_verification=True
+    )
     for fragment in found.get_fragments():
         scanner = fragment.scanner(
             schema=found.schema,
@@ -92,9 +101,23 @@ def batches(
             fragment_readahead=1,
             fragment_scan_options=options,
         )
-        for batch in scanner.to_batches():
+        rows = scanner.to_batches()
+        while True:
+            try:
+                batch = next(rows, None)
+            except (OSError, pa.ArrowInvalid) as e:
+                raise _damaged(opened, table, e) from e
+            if batch is None:
+                break
             if batch.num_rows:
                 yield batch
+
+
+def _damaged(opened: DeltaTable, table: Table, error: Exception) -> LakeError:
+    return LakeError(
+        f"{table.name} at {opened.table_uri}: a file cannot be read ({error}). "
+        "Name it with: spymaster plan --verify. Mend it with: spymaster hist run --verify"
+    )
 
 
 def _dataset(

@@ -27,7 +27,8 @@ ATTEMPTS = 20
 class Lake:
     """The tables under one root, a folder or ``abfss://...``, each as its contract says.
 
-    Threads may share a Lake; processes make their own (and are spawned, not forked).
+    Threads may share a Lake; processes make their own (and are spawned, not forked). ``tag`` is a
+    part of the names of the files that this Lake writes, so that those of a run can be told.
     """
 
     def __init__(
@@ -35,9 +36,11 @@ class Lake:
         root: str | Path,
         storage_options: dict[str, str] | None = None,
         tables: Mapping[str, Table] | None = None,
+        tag: str = "",
     ) -> None:
         self.place = Place(root, storage_options)
         self.tables = dict(TABLES if tables is None else tables)
+        self._tag = f"-{tag}" if tag else ""
         self._opened: dict[str, DeltaTable] = {}
         self._lock = threading.RLock()
 
@@ -133,7 +136,17 @@ class Lake:
     def writer(self, name: str, *, stem: str = "part", row_group: int = ROW_GROUP) -> PartWriter:
         """A writer of Parquet files in the table's folder; commit what its ``close`` gives."""
         table = self.table(name)
-        return PartWriter(self.place, delta.folder(table), table, stem=stem, row_group=row_group)
+        return PartWriter(
+            self.place, delta.folder(table), table, stem=f"{stem}{self._tag}", row_group=row_group
+        )
+
+    def discard(self, name: str, parts: Sequence[Part]) -> None:
+        """Remove, of finished files, those that no commit names."""
+        opened = self._find(name)
+        named = set() if opened is None else commit.named(opened, parts)
+        for part in parts:
+            if part.path not in named:
+                self.place.remove(f"{delta.folder(self.table(name))}/{part.path}")
 
     def append(
         self,
@@ -204,7 +217,7 @@ class Lake:
                 opened = self.create(name)
                 start = opened.version()
                 if app and commit.has_epoch(opened, name, app):
-                    self._discard(opened, name, parts)
+                    self.discard(name, parts)
                     return Commit(start, written=False)
                 try:
                     commit.write(opened, self.table(name), parts, partition, app, info)
@@ -228,12 +241,6 @@ class Lake:
         # A conflict shows as a newer version; anything else will not heal by trying again.
         if self.create(name).version() == start:
             raise LakeError(f"{name} at {self.uri(name)}: the commit failed: {error}") from error
-
-    def _discard(self, opened: DeltaTable, name: str, parts: Sequence[Part]) -> None:
-        named = commit.named(opened, parts)
-        for part in parts:
-            if part.path not in named:
-                self.place.remove(f"{delta.folder(self.table(name))}/{part.path}")
 
     # Rows out
 

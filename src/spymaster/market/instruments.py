@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable
+from functools import cached_property
 from typing import Any
 
 from spymaster.market.clock import DAY_NS
@@ -25,8 +26,13 @@ class Instruments:
 
     def __init__(self, rows: Iterable[Instrument]) -> None:
         ordered = sorted(set(rows), key=_order)
+        self._ordered = tuple(ordered)
         self._definitions = _by_number(row for row in ordered if row.source == "definition")
         self._mappings = _by_number(row for row in ordered if row.source != "definition")
+
+    def all(self) -> tuple[Instrument, ...]:
+        """Every row, in the order of time."""
+        return self._ordered
 
     def resolve(self, venue: str, instrument_id: int, ts: int) -> Instrument | None:
         """What ``instrument_id`` was at ``ts`` (ns UTC); None when nothing identifies it."""
@@ -52,11 +58,14 @@ class Instruments:
 
     def by_contract(self) -> dict[str, Instrument]:
         """One instrument per contract: its first definition, else its first mapping."""
+        return dict(self._by_contract)
+
+    @cached_property
+    def _by_contract(self) -> dict[str, Instrument]:
         found: dict[str, Instrument] = {}
-        for known in (self._definitions, self._mappings):
-            rows = sorted((row for rows in known.values() for row in rows), key=_order)
-            for row in rows:
-                if row.contract_id is not None:
+        for defined in (True, False):
+            for row in self._ordered:
+                if row.contract_id is not None and (row.source == "definition") == defined:
                     found.setdefault(row.contract_id, row)
         return found
 
@@ -64,13 +73,13 @@ class Instruments:
         """What was known of an underlier's contracts by `ts` (ns UTC), sorted: an input of rows."""
         return sorted(
             (row.contract_id, row.price_step, row.tick, row.expiration)
-            for row in self.by_contract().values()
+            for row in self._by_contract.values()
             if row.underlier == underlier and row.ts_recv <= ts
         )
 
     def has_contract(self, contract_id: str) -> bool:
         """Has this contract ever been named?"""
-        return contract_id in self.by_contract()
+        return contract_id in self._by_contract
 
 
 def _order(row: Instrument) -> tuple[int, int, str, str]:

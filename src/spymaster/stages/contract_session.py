@@ -31,12 +31,13 @@ class ContractSession:
     """One contract, one session. `advance` and `close` change the state in place, return rows.
 
     Cutting the records anywhere, placing clock marks anywhere, and saving and loading the state
-    between change no row (law 2).
+    between change no row (law 2). `light`: no rows at all, only `summary` and since when the book
+    is good, which is what later sessions ask of this one.
     """
 
-    def __init__(self, day: ContractDay, spec: str) -> None:
+    def __init__(self, day: ContractDay, spec: str, *, light: bool = False) -> None:
         s = day.session
-        self.day = day
+        self.day, self._light = day, light
         self._bars = SilverComputeBar5sFeatures(day)
         self._levels = SilverAddSessionLevels(day)
         self._focus = SilverFilterFirst4Hours(day)
@@ -57,17 +58,21 @@ class ContractSession:
     def advance(self, events: NDArray[Any]) -> list[Rows]:
         """Take events (`EVENT`) in feed order."""
         notes, bars, rows = self._bars.advance(events)
-        return rows + self._follow(events, notes, bars)
+        return self._follow(events, notes, bars, rows)
 
     def close(self, mark: int) -> list[Rows]:
         """Take a clock mark: a ts_recv of the feed that no later record precedes, ns UTC."""
         bars, rows = self._bars.close(mark)
-        return rows + self._follow(_NO_EVENTS, _NO_NOTES, bars)
+        return self._follow(_NO_EVENTS, _NO_NOTES, bars, rows)
 
-    def _follow(self, events: NDArray[Any], notes: NDArray[Any], bars: NDArray[Any]) -> list[Rows]:
+    def _follow(
+        self, events: NDArray[Any], notes: NDArray[Any], bars: NDArray[Any], rows: list[Rows]
+    ) -> list[Rows]:
         trades = trades_of(events, notes)
         self.summary.advance(trades)
-        rows = self._levels.advance(events, notes, trades)
+        if self._light:
+            return []
+        rows = rows + self._levels.advance(events, notes, trades)
         levels, more = self._levels.close(self._bars.book.watermark)
         if not self.day.selected:
             return rows

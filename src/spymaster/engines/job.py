@@ -1,0 +1,191 @@
+"""One session computed: read its days, run the stages, leave Parquet files and what to commit.
+
+Nothing here is visible to a reader. A job runs in this process or in a worker; only the holder of
+the lease commits what it made.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from spymaster.engines.bronze_file import FileMade, FileRead
+from spymaster.engines.inputs import Inputs
+from spymaster.engines.session_run import SessionMade, SessionRun
+from spymaster.engines.source import BronzeSource, DbnSource, Source
+from spymaster.errors import LakeError, SpymasterError
+from spymaster.lake import Lake
+from spymaster.market.clock import DAY_NS, utc_midnight
+from spymaster.market.instruments import Instruments
+from spymaster.settings import Settings
+
+log = logging.getLogger(__name__)
+
+Row = dict[str, Any]
+Progress = Callable[[str, int], None]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A session with its files, or (`inputs` None) a day's files that no session needs.
+
+    `days`: ("yyyymmdd", manifest rows) in order. `seen`: paths that another job takes into bronze.
+    """
+
+    underlier: str
+    inputs: Inputs | None
+    days: tuple[tuple[str, tuple[Row, ...]], ...]
+    layers: tuple[str, ...] = ()
+    from_bronze: bool = False
+    chunk_records: int = 250_000
+    seen: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """As a person calls it."""
+        what = self.days[0][0] if self.inputs is None else self.inputs.session.session_date
+        return f"{self.underlier} {what}"
+
+
+@dataclass
+class Made:
+    """What a job came to. `error`: why there is no session; whole files count all the same."""
+
+    reads: list[FileRead] = field(default_factory=list)
+    files: list[FileMade] = field(default_factory=list)
+    gaps: list[tuple[Row, str]] = field(default_factory=list)  #: rows of bronze.gaps, app ids
+    session: SessionMade | None = None
+    error: Exception | None = None
+    seconds: dict[str, float] = field(default_factory=lambda: {"bronze": 0.0, "silver and gold": 0})
+
+    def abandon(self, lake: Lake) -> None:
+        """Remove the files that no commit names."""
+        for made in self.files:
+            lake.discard("bronze.mbo", made.parts)
+        if self.session is not None:
+            for name, parts in self.session.parts.items():
+                lake.discard(name, parts)
+
+
+def make(
+    job: Job,
+    lake: Lake,
+    settings: Settings,
+    instruments: Instruments,
+    now: Callable[[], int] = time.time_ns,
+    progress: Progress = lambda day, records: None,
+) -> Made:
+    """Do the job. An error of one session is part of the answer; what stops the program is not."""
+    source: Source
+    if job.from_bronze:
+        source = BronzeSource(lake, instruments, job.chunk_records)
+    else:
+        source = DbnSource(lake, settings, instruments, job.chunk_records, job.seen)
+    work = _Work(job, lake, settings, source, now, progress)
+    try:
+        work.run()
+    except BaseException as error:
+        work.abandon()
+        work.made.files = source.made
+        if not isinstance(error, Exception):
+            work.made.abandon(lake)
+            raise
+        log.info("%s failed", job.name, exc_info=error)
+        work.made.error = told(error)
+    work.made.files = source.made
+    return work.made
+
+
+def told(error: Exception) -> Exception:
+    """The error as a user may see it; a full disk or the like becomes one of ours."""
+    if isinstance(error, OSError) and not isinstance(error, SpymasterError):
+        where = f"{error.filename}: " if error.filename else ""
+        return LakeError(f"{where}{error.strerror or error}. Free the disk or repair it.")
+    return error
+
+
+class _Work:
+    def __init__(
+        self,
+        job: Job,
+        lake: Lake,
+        settings: Settings,
+        source: Source,
+        now: Callable[[], int],
+        progress: Progress,
+    ) -> None:
+        self.made = Made()
+        self._job, self._settings, self._source = job, settings, source
+        self._now, self._progress = now, progress
+        self._run = (
+            None if job.inputs is None else SessionRun(lake, settings, job.inputs, job.layers)
+        )
+
+    def run(self) -> None:
+        for day, rows in self._job.days:
+            self._day(day, rows)
+        if self._run is not None:
+            started = time.perf_counter()
+            self.made.session = self._run.finish()
+            self.made.seconds["silver and gold"] += time.perf_counter() - started
+
+    def abandon(self) -> None:
+        if self._run is not None:
+            self._run.abandon()
+
+    def _day(self, day: str, rows: Sequence[Row]) -> None:
+        run = self._run
+        if not rows:
+            if run is not None and run.session.utc_days()[-1].strftime("%Y%m%d") != day:
+                self._missing_day(run, day)
+            return
+        marks = []
+        for row in sorted(rows, key=lambda r: (r["start"], r["path"])):
+            read = self._read(row)
+            if read.last_mark is not None:
+                marks.append(read.last_mark)
+            if read.damage and run is not None:
+                since = midnight(day) if read.last_mark is None else read.last_mark
+                run.gap(since, f"{row['path']} ends early: {read.damage}")
+        if marks and run is not None:
+            run.close(max(marks))
+
+    def _missing_day(self, run: SessionRun, day: str) -> None:
+        """A day that the session needs before its last one has no file: a named gap."""
+        start, s = midnight(day), run.session
+        run.gap(start, f"no file of {day}")
+        gap = {
+            "venue": self._settings.of(s.underlier).venue,
+            "underlier": s.underlier,
+            "from_ts": start,
+            "to_ts": start + DAY_NS,
+            "reason": f"no file of {day}; session {s.session_date} needs it",
+            "batch_id": None,
+        }
+        self.made.gaps.append((gap, f"bronze.gaps/{s.underlier}/{day}/{s.session_date}"))
+
+    def _read(self, row: Row) -> FileRead:
+        started = time.perf_counter()
+        inside = 0.0
+        if self._run is not None:
+            self._run.begin_file()
+        for contracts, events in self._source.events(row, self._now):
+            at = time.perf_counter()
+            if self._run is not None:
+                self._run.advance(contracts, events)
+            inside += time.perf_counter() - at
+            self._progress(self._job.name, self._source.last_read.records)
+        read = self._source.last_read
+        self.made.reads.append(read)
+        self.made.seconds["silver and gold"] += inside
+        self.made.seconds["bronze"] += time.perf_counter() - started - inside
+        return read
+
+
+def midnight(day: str) -> int:
+    """The start of a UTC day given as "yyyymmdd", ns UTC."""
+    return utc_midnight(dt.datetime.strptime(day, "%Y%m%d").date())
