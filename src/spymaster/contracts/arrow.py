@@ -182,10 +182,12 @@ def _flat(column: Column, values: npt.NDArray[Any]) -> pa.Array:
     if column.type in ("int64", "int32"):
         if values.dtype == np.uint64:  # an exchange's order id, as two's complement
             values = values.view(np.int64)
-        missing = values == INT_NULL if values.dtype == np.int64 else None
-        return pa.array(values, mask=missing).cast(kind)
+        missing = values == INT_NULL if values.dtype == np.int64 else np.zeros(0, np.bool_)
+        # Without a mask the array is taken as it is, not copied.
+        return pa.array(values, mask=missing if missing.any() else None).cast(kind)
     if column.type == "float64" and values.dtype.kind == "f":
-        return pa.array(values, kind, mask=np.isnan(values))
+        missing = np.isnan(values)
+        return pa.array(values, kind, mask=missing if missing.any() else None)
     if values.dtype.kind == "S":
         values = values.astype("U")
     return pa.array(values, kind)
@@ -204,7 +206,10 @@ def _check(table: Table, column: Column, array: pa.Array, rows: int) -> None:
             f"Give a value, or declare the column null=True in a new version of {table.name}."
         )
     if column.values:
-        strange = set(pc.unique(array).to_pylist()) - {*column.values, None}
+        import pyarrow as pa
+
+        told = array.dictionary if isinstance(array, pa.DictionaryArray) else pc.unique(array)
+        strange = set(told.to_pylist()) - {*column.values, None}
         if strange:
             raise ContractError(
                 f"{where} holds {sorted(map(str, strange))}; allowed are {list(column.values)}."

@@ -9,17 +9,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spymaster.contracts.event import ACTION_GAP, EVENT, F_SNAPSHOT, LATENESS_NS
+from spymaster.contracts.event import LATENESS_NS
 from spymaster.engines.earlier import Earlier
 from spymaster.engines.inputs import Inputs
 from spymaster.engines.ledger import CONTRACT_DAY, SUMMARY
+from spymaster.engines.markets import Markets
 from spymaster.engines.sink import Sink
 from spymaster.engines.training import label_vectors, training_view
 from spymaster.lake import Lake, Part
 from spymaster.market.identify import Instrument
 from spymaster.settings import Settings
 from spymaster.stages.contract import ContractDay
-from spymaster.stages.contract_session import ContractSession
 from spymaster.stages.rows import Rows
 from spymaster.stages.vector_spec import lookback_spec
 
@@ -29,6 +29,8 @@ TABLES = {
         "silver.mbo_normalized",
         "silver.orderbook_state",
         "silver.bar_5s",
+        "silver.level_book",
+        "silver.feature_primitives",
         "silver.session_levels",
         "silver.level_approach_2m",
         "silver.contract_day",
@@ -36,20 +38,6 @@ TABLES = {
     ),
     "gold": ("gold.feature_series", "gold.setup_vectors", "gold.labels", "gold.training_view"),
 }
-
-
-_BEFORE = (-1, -1)
-
-
-@dataclass
-class _Contract:
-    """A contract's stages, and the last identities of this file and of the files before it."""
-
-    stages: ContractSession
-    live: tuple[int, int] = _BEFORE
-    snapshot: tuple[int, int] = _BEFORE
-    live_before: tuple[int, int] = _BEFORE
-    snapshot_before: tuple[int, int] = _BEFORE
 
 
 @dataclass
@@ -100,37 +88,10 @@ class SessionRun:
         self._sink = Sink(lake, session.session_date, session.underlier, constants)
         self._small: dict[str, list[dict[str, Any]]] = {}
         self._held: list[Rows] = []
-        self._contracts: dict[str, _Contract] = {}
+        self._markets = Markets(session, self._spec, self._day, light=not self._layers)
         self._mark = -1
         self._missing: list[str] = []
         self._quality = {"unknown": 0, "crossed": 0, "backwards": 0, "lost_last": 0, "invalid": 0}
-        self.duplicates = 0
-
-    def advance(self, contracts: Sequence[Instrument], events: NDArray[Any]) -> None:
-        """Take events in feed order; `contract` indexes `contracts`."""
-        end = self.session.hull.end + LATENESS_NS
-        wanted = np.array([c.underlier == self.session.underlier for c in contracts], np.bool_)
-        mine = (events["ts_recv"] >= self.session.input_start) & (events["ts_recv"] <= end)
-        if len(wanted):
-            mine &= wanted[events["contract"]]
-        events = events[mine]
-        if not len(events):
-            return
-        order = np.argsort(events["contract"], kind="stable")
-        events = events[order]
-        cuts = np.flatnonzero(np.diff(events["contract"])) + 1
-        for part in np.split(events, cuts):
-            self._take(contracts[int(part["contract"][0])], part)
-
-    def _take(self, instrument: Instrument, events: NDArray[Any]) -> None:
-        contract = self._contracts.get(str(instrument.contract_id))
-        if contract is None:
-            day, light = self._day(instrument), not self._layers
-            contract = _Contract(ContractSession(day, self._spec, light=light))
-            self._contracts[str(instrument.contract_id)] = contract
-        fresh = self._without_duplicates(contract, events)
-        if len(fresh):
-            self._emit(contract.stages, contract.stages.advance(fresh))
 
     def _day(self, instrument: Instrument) -> ContractDay:
         name = str(instrument.contract_id)
@@ -144,49 +105,33 @@ class SessionRun:
             model_id=self._u.model_id,
             selected=name == self._earlier.selected,
             previous=self._earlier.levels.get(name, {}),
+            previous_volume=self._earlier.volumes.get(name),
+            scale=self._earlier.scale,
             warm=not self._missing,
         )
 
-    def _without_duplicates(self, contract: _Contract, events: NDArray[Any]) -> NDArray[Any]:
-        """Drop what is at or before the last identity of the files before: they brought it."""
-        snapshot = events["flags"] & F_SNAPSHOT != 0
-        keep = np.ones(len(events), np.bool_)
-        for which, mask in (("snapshot", snapshot), ("live", ~snapshot)):
-            at = np.flatnonzero(mask)
-            if not len(at):
-                continue
-            last_ts, last_index = getattr(contract, f"{which}_before")
-            ts, index = events["ts_recv"][at], events["event_index"][at]
-            if ts[0] <= last_ts:
-                keep[at] = (ts > last_ts) | ((ts == last_ts) & (index > last_index))
-            kept = at[keep[at]]
-            if len(kept):
-                last = events[kept[-1]]
-                setattr(contract, which, (int(last["ts_recv"]), int(last["event_index"])))
-        self.duplicates += int((~keep).sum())
-        return events if keep.all() else events[keep]
-
     def begin_file(self) -> None:
         """Another file follows: what it repeats of the ones before is a duplicate."""
-        for contract in self._contracts.values():
-            contract.live_before, contract.snapshot_before = contract.live, contract.snapshot
+        self._markets.begin_file()
+
+    def advance(self, contracts: Sequence[Instrument], events: NDArray[Any]) -> None:
+        """Take events in feed order; `contract` indexes `contracts`."""
+        for kind, rows in self._markets.advance(contracts, events):
+            self._emit(kind, rows)
 
     def gap(self, ts_recv: int, reason: str) -> None:
         """Records are missing after `ts_recv`, ns UTC: no book is good until a snapshot."""
         self._missing.append(reason)
-        event = np.zeros(1, EVENT)
-        event["action"], event["ts_event"], event["ts_recv"] = ACTION_GAP, ts_recv, ts_recv
-        for contract in self._contracts.values():
-            self._emit(contract.stages, contract.stages.advance(event))
+        for kind, rows in self._markets.gap(ts_recv):
+            self._emit(kind, rows)
 
     def close(self, mark: int) -> None:
         """Take a clock mark of the feed, ns UTC."""
         self._mark = max(self._mark, mark)
-        for contract in self._contracts.values():
-            self._emit(contract.stages, contract.stages.close(mark))
+        for kind, rows in self._markets.close(mark):
+            self._emit(kind, rows)
 
-    def _emit(self, stages: ContractSession, rows: list[Rows]) -> None:
-        kind = stages.day.instrument_type
+    def _emit(self, kind: str, rows: list[Rows]) -> None:
         for r in rows:
             if r.table == "silver.bar_5s" and r.records is not None:
                 for name in ("unknown", "crossed", "backwards", "lost_last"):
@@ -215,10 +160,10 @@ class SessionRun:
             underlier=self.session.underlier,
             rows={t: self._sink.rows.get(t, 0) for t in tables},
             missing=missing,
-            duplicates=self.duplicates,
+            duplicates=self._markets.duplicates,
             data_version=self._inputs.data_version,
             selected=self._earlier.selected,
-            absent=self._earlier.selected not in self._contracts,
+            absent=self._earlier.selected not in self._markets,
             quality=self._quality,
         )
         return SessionMade(self._inputs, self._layers, parts, self._small, self._spec, outcome)
@@ -237,39 +182,37 @@ class SessionRun:
             )
         return "; ".join(reasons) or None
 
-    def _contract_missing(self, contract: _Contract, missing: str | None) -> str | None:
-        since = contract.stages.book.good_since
+    def _contract_missing(self, since: int | None, missing: str | None) -> str | None:
+        """What a contract lacks whose book is good `since` then."""
         if since is not None and since <= self.session.bars.start:
             return missing
         when = "at the end" if since is None else f"before {np.datetime64(since, 'ns')}Z"
         return f"{missing}; " * bool(missing) + f"the book was not good {when}"
 
     def _gold(self, missing: str | None) -> None:
-        for name, contract in self._contracts.items():
-            day = contract.stages.day
-            held = [r for r in self._held if r.columns["contract_id"] == name]
+        for day, stages, number in self._markets.days():
+            held = [r for r in self._held if r.columns["contract_id"] == day.contract_id]
             vectors = [r for r in held if r.table == "gold.setup_vectors"]
             labels = [r for r in held if r.table == "gold.labels"]
             labelled = label_vectors(vectors, labels)
             self._sink.add([*labelled, *labels], day.instrument_type)
-            whole = self._contract_missing(contract, missing) is None and not self.session.short
-            if whole and labelled:
+            lacks = self._contract_missing(stages.book(number).good_since, missing)
+            if lacks is None and not self.session.short and labelled:
                 self._sink.add(training_view(day, labelled, labels), day.instrument_type)
 
     def _summaries(self, missing: str | None) -> None:
-        for name, contract in sorted(self._contracts.items()):
-            day = contract.stages.day
-            row = contract.stages.summary.row()
+        for day, stages, number in self._markets.days():
+            row = stages.summary(number)
             prices = {
                 k: None if v is None else v * day.price_step
                 for k, v in row.items()
                 if k.endswith("_px")
             }
-            lacks = self._contract_missing(contract, missing)
+            lacks = self._contract_missing(stages.book(number).good_since, missing)
             columns = {
                 **row,
                 **prices,
-                "contract_id": name,
+                "contract_id": day.contract_id,
                 "complete": lacks is None,
                 "missing": lacks,
                 "short_session": self.session.short,
@@ -277,10 +220,9 @@ class SessionRun:
             self._add_small(SUMMARY, columns, day)
 
     def _contract_days(self) -> None:
-        for name, contract in sorted(self._contracts.items()):
-            day = contract.stages.day
+        for day, _, _ in self._markets.days():
             if day.instrument_type != "OPT":
-                self._add_small(CONTRACT_DAY, contract_day(name, self._earlier), day)
+                self._add_small(CONTRACT_DAY, contract_day(day.contract_id, self._earlier), day)
 
     def _add_small(self, table: str, columns: dict[str, Any], day: ContractDay) -> None:
         """A row that later sessions will ask for: into the table, and kept at hand."""

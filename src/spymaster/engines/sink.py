@@ -16,7 +16,7 @@ from spymaster.contracts.column import Table
 from spymaster.engines.background import Background
 from spymaster.lake import Lake
 from spymaster.lake.parquet import Part, PartWriter
-from spymaster.stages.rows import Rows
+from spymaster.stages.rows import Coded, Rows
 
 ENOUGH = 1 << 17
 
@@ -55,10 +55,11 @@ class Sink:
     def _write(self, name: str, instrument_type: str, rows: list[Rows]) -> None:
         table = self._lake.table(name)
         whole = combine(table, rows)
+        columns = {name: _as_arrow(value) for name, value in whole.columns.items()}
         batch = to_arrow(
             table,
             whole.records,
-            {**self._constants, **whole.columns},
+            {**self._constants, **columns},
             columns=[c.name for c in table.stored],
             dictionary=True,
         )
@@ -100,10 +101,20 @@ def combine(table: Table, rows: list[Rows]) -> Rows:
     return Rows(table.name, records, columns, sum(map(len, rows)))
 
 
+def _as_arrow(value: Any) -> Any:
+    if not isinstance(value, Coded):
+        return value
+    words = pa.array(list(value.words), pa.string())
+    return pa.DictionaryArray.from_arrays(pa.array(value.codes, pa.int32()), words)
+
+
 def _column(table: Table, name: str, rows: list[Rows]) -> Any:
     values = [r.columns[name] for r in rows]
     if isinstance(values[0], np.ndarray):
         return np.concatenate(values)
+    if isinstance(values[0], Coded):
+        longest = max((v.words for v in values), key=len)
+        return Coded(np.concatenate([v.codes for v in values]), longest)
     if isinstance(values[0], list):
         return [v for part in values for v in part]
     if all(v == values[0] for v in values):

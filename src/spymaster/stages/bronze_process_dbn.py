@@ -59,6 +59,7 @@ class BronzeProcessDBN:
         self, venue: str, instruments: Instruments, underliers: Mapping[str, UnderlierSettings]
     ) -> None:
         self.contracts: list[Instrument] = []
+        self._indices: dict[Instrument, int] = {}
         self._venue, self._instruments, self._underliers = venue, instruments, underliers
         self._slots = np.zeros((0, identity.SLOT), np.int64)
         self._high = np.array([NONE], np.int64)
@@ -78,6 +79,8 @@ class BronzeProcessDBN:
             if i < len(records):
                 self._resolve(records[i])
         accepted = np.flatnonzero(verdicts == identity.ACCEPTED)
+        if len(accepted) == len(records):
+            return Processed(events, accepted)
         refused = [
             Refused(int(k), self._reason(records[k], int(verdicts[k])))
             for k in np.flatnonzero(
@@ -105,11 +108,10 @@ class BronzeProcessDBN:
             slot[identity.K_STEP] = found.price_step
 
     def _index(self, found: Instrument) -> int:
-        for i, known in enumerate(self.contracts):
-            if known == found:
-                return i
-        self.contracts.append(found)
-        return len(self.contracts) - 1
+        if found not in self._indices:
+            self._indices[found] = len(self.contracts)
+            self.contracts.append(found)
+        return self._indices[found]
 
     def _reason(self, record: Any, verdict: int) -> str:
         number = int(record["instrument_id"])

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 from numpy.typing import NDArray
+
+
+class Coded(NamedTuple):
+    """A column of words as codes into a list, which only ever grows at its end."""
+
+    codes: NDArray[np.int32]  # [rows]
+    words: list[str]
 
 
 @dataclass(frozen=True)
@@ -14,7 +22,7 @@ class Rows:
     """Some rows of one table.
 
     `records`: a structured array with some of the table's columns as fields, or None. `columns`:
-    the other columns, each one value for all rows or one per row (a list or array).
+    the other columns, each one value for all rows or one per row (a list, an array, `Coded`).
     """
 
     table: str

@@ -1,0 +1,135 @@
+"""The feed's events on their way to the stages: whose they are, what repeats, what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spymaster.contracts.event import ACTION_GAP, EVENT, LATENESS_NS
+from spymaster.kernel.duplicates import Duplicates
+from spymaster.market.identify import Instrument
+from spymaster.market.sessions import Session
+from spymaster.stages.contract import ContractDay
+from spymaster.stages.market_session import MarketSession
+from spymaster.stages.rows import Rows
+
+Made = Iterator[tuple[str, list[Rows]]]
+I64 = NDArray[np.int64]
+
+
+@dataclass
+class Market:
+    """The contracts of one kind: their stages, and the place of each among all of the session."""
+
+    stages: MarketSession
+    places: list[int] = field(default_factory=list)
+
+
+class Markets:
+    """One session's contracts, kind by kind. What it yields are (kind of contract, rows).
+
+    `day_of` says what the stages must know of a contract that is seen for the first time.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        spec: str,
+        day_of: Callable[[Instrument], ContractDay],
+        *,
+        light: bool,
+    ) -> None:
+        self.kinds: dict[str, Market] = {}
+        self._session, self._spec, self._light = session, spec, light
+        self._day_of = day_of
+        self._duplicates = Duplicates()
+        self._place: dict[str, int] = {}  # contract_id -> its place among all
+        self._kind_of: list[str] = []
+        self._number = np.zeros(0, np.int64)  # place -> number in its market
+
+    @property
+    def duplicates(self) -> int:
+        """Records that an earlier file had brought."""
+        return self._duplicates.dropped
+
+    def __contains__(self, contract_id: object) -> bool:
+        return contract_id in self._place
+
+    def days(self) -> Iterator[tuple[ContractDay, MarketSession, int]]:
+        """Every contract, by name: what was known of it, its market, its number there."""
+        for name in sorted(self._place):
+            place = self._place[name]
+            stages = self.kinds[self._kind_of[place]].stages
+            number = int(self._number[place])
+            yield stages.days[number], stages, number
+
+    def begin_file(self) -> None:
+        """Another file follows."""
+        self._duplicates.begin_file()
+
+    def advance(self, contracts: Sequence[Instrument], events: NDArray[Any]) -> Made:
+        """Take events in feed order; `contract` indexes `contracts`."""
+        events = self._mine(contracts, events)
+        if not len(events):
+            return
+        places = self._places(contracts, events)
+        keep = self._duplicates.keep(events, places)
+        if keep is not None:
+            events, places = events[keep], places[keep]
+        kinds = {self._kind_of[place] for place in np.unique(places)}
+        for kind in sorted(kinds):
+            stages, mine, whose = self.kinds[kind].stages, events, places
+            if len(kinds) > 1:
+                of = np.array([k == kind for k in self._kind_of], np.bool_)[places]
+                mine, whose = events[of], places[of]
+            yield kind, stages.advance(mine, self._number[whose])
+
+    def _mine(self, contracts: Sequence[Instrument], events: NDArray[Any]) -> NDArray[Any]:
+        """The session's own events: of its underlier, and of its time."""
+        if not len(events):
+            return events
+        ts, s = events["ts_recv"], self._session
+        start, end = s.input_start, s.hull.end + LATENESS_NS
+        wanted = np.array([c.underlier == s.underlier for c in contracts], np.bool_)
+        if wanted.all() and start <= ts.min() and ts.max() <= end:
+            return events
+        mine: NDArray[Any] = events[(ts >= start) & (ts <= end) & wanted[events["contract"]]]
+        return mine
+
+    def _places(self, contracts: Sequence[Instrument], events: NDArray[Any]) -> I64:
+        of = events["contract"]
+        lookup = np.full(len(contracts), -1, np.int64)
+        for i in np.flatnonzero(np.bincount(of, minlength=len(contracts))):
+            name = str(contracts[i].contract_id)
+            lookup[i] = self._place[name] if name in self._place else self._add(contracts[i])
+        places: I64 = lookup[of]
+        return places
+
+    def _add(self, instrument: Instrument) -> int:
+        day, place = self._day_of(instrument), len(self._place)
+        if day.instrument_type not in self.kinds:
+            stages = MarketSession(self._session, self._spec, light=self._light)
+            self.kinds[day.instrument_type] = Market(stages)
+        market = self.kinds[day.instrument_type]
+        self._place[day.contract_id] = place
+        self._kind_of.append(day.instrument_type)
+        self._number = np.append(self._number, market.stages.add(day))
+        market.places.append(place)
+        return place
+
+    def gap(self, ts_recv: int) -> Made:
+        """Records are missing after `ts_recv`, ns UTC: no book is good until a snapshot."""
+        for kind, market in self.kinds.items():
+            events = np.zeros(len(market.stages), EVENT)
+            events["action"] = ACTION_GAP
+            events["ts_event"] = events["ts_recv"] = ts_recv
+            yield kind, market.stages.advance(events, np.arange(len(events)))
+
+    def close(self, mark: int) -> Made:
+        """Take a clock mark of the feed, ns UTC."""
+        for kind, market in self.kinds.items():
+            yield kind, market.stages.close(mark)
