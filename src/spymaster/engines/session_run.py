@@ -34,6 +34,8 @@ TABLES = {
         "silver.mbo_normalized",
         "silver.orderbook_state",
         "silver.bar_5s",
+        "silver.level_book",
+        "silver.feature_primitives",
         "silver.session_levels",
         "silver.level_approach_2m",
         "silver.contract_day",
@@ -148,6 +150,7 @@ class SessionRun:
             model_id=self._u.model_id,
             selected=name == self._earlier.selected,
             previous=self._earlier.levels.get(name, {}),
+            previous_volume=self._earlier.volumes.get(name),
             warm=not self._missing,
         )
 

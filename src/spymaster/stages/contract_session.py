@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from spymaster.contracts.event import EVENT
 from spymaster.kernel.clock import NOTE
-from spymaster.kernel.contract_book import ContractBook
+from spymaster.kernel.contract_book import Bars, ContractBook
 from spymaster.kernel.state import pack, unpack
 from spymaster.kernel.summary import SessionSummary
 from spymaster.kernel.trades import trades_of
@@ -21,6 +21,7 @@ from spymaster.stages.gold_extract_setup_vectors import GoldExtractSetupVectors
 from spymaster.stages.rows import Rows
 from spymaster.stages.silver_add_session_levels import SilverAddSessionLevels
 from spymaster.stages.silver_compute_bar_5s_features import SilverComputeBar5sFeatures
+from spymaster.stages.silver_compute_feature_primitives import SilverComputeFeaturePrimitives
 from spymaster.stages.silver_extract_level_approach_2m import SilverExtractLevelApproach2m
 from spymaster.stages.silver_filter_first_4_hours import SilverFilterFirst4Hours
 
@@ -38,6 +39,7 @@ class ContractSession:
         s = day.session
         self.day = day
         self._bars = SilverComputeBar5sFeatures(day)
+        self._primitives = SilverComputeFeaturePrimitives(day)
         self._levels = SilverAddSessionLevels(day)
         self._focus = SilverFilterFirst4Hours(day)
         self._approach = SilverExtractLevelApproach2m(day)
@@ -64,31 +66,40 @@ class ContractSession:
         bars, rows = self._bars.close(mark)
         return rows + self._follow(_NO_EVENTS, _NO_NOTES, bars)
 
-    def _follow(self, events: NDArray[Any], notes: NDArray[Any], bars: NDArray[Any]) -> list[Rows]:
+    def _follow(self, events: NDArray[Any], notes: NDArray[Any], closed: Bars) -> list[Rows]:
         trades = trades_of(events, notes)
         self.summary.advance(trades)
-        rows = self._levels.advance(events, notes, trades)
+        rows = self._primitives.advance(closed.rows)
+        rows += self._levels.advance(events, notes, trades)
         levels, more = self._levels.close(self._bars.book.watermark)
         if not self.day.selected:
             return rows
-        trades, bars = self._focus.advance(trades, bars)
+        trades, bars, watched = self._focus.advance(trades, closed.rows, closed.levels)
         episodes, setups, finished = self._approach.advance(trades, levels, bars)
-        vectors = self._vectors.advance(bars, levels, setups, episodes)
+        vectors = self._vectors.advance(bars, watched, levels, setups, episodes)
         return rows + more + finished + vectors
 
     def to_bytes(self) -> bytes:
         """The whole state, as engines keep it."""
-        parts = (self._bars, self._levels, self._approach, self._vectors, self.summary)
-        return pack("SESSION", 1, [np.frombuffer(p.to_bytes(), "u1") for p in parts])
+        parts = (
+            self._bars,
+            self._primitives,
+            self._levels,
+            self._approach,
+            self._vectors,
+            self.summary,
+        )
+        return pack("SESSION", 2, [np.frombuffer(p.to_bytes(), "u1") for p in parts])
 
     @classmethod
     def from_bytes(cls, day: ContractDay, spec: str, data: bytes) -> ContractSession:
         """Go on where `to_bytes` left off, for the same contract, session and spec."""
         session = cls(day, spec)
-        *parts, summary = (a.tobytes() for a in unpack(data, "SESSION", 1)[1])
+        *parts, summary = (a.tobytes() for a in unpack(data, "SESSION", 2)[1])
         session._bars.restore(parts[0])
-        session._levels.restore(parts[1])
-        session._approach.restore(parts[2])
-        session._vectors.restore(parts[3])
+        session._primitives.restore(parts[1])
+        session._levels.restore(parts[2])
+        session._approach.restore(parts[3])
+        session._vectors.restore(parts[4])
         session.summary = SessionSummary.from_bytes(summary)
         return session

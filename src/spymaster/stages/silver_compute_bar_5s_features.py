@@ -1,4 +1,7 @@
-"""SilverComputeBar5sFeatures: the order book, and a bar of features every 5 seconds."""
+"""SilverComputeBar5sFeatures: the order book, and a bar of features every 5 seconds.
+
+Of the selected contract also what the book saw at each known level in that bar.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +14,14 @@ from spymaster.contracts import TABLES
 from spymaster.contracts.event import BOOK_LEVELS
 from spymaster.contracts.numpy_dtype import numpy_dtype
 from spymaster.kernel.contract_book import Bars, ContractBook
+from spymaster.kernel.layout import NONE
+from spymaster.kernel.level_book import V_FLOW, V_PRICE, V_RESTING_CT, V_RESTING_SZ, V_TRADED
 from spymaster.stages.contract import ContractDay
 from spymaster.stages.rows import Rows
 
 BAR_5S = numpy_dtype(TABLES["silver.bar_5s"])
 _STATE = numpy_dtype(TABLES["silver.orderbook_state"])
+_LEVEL_BOOK = numpy_dtype(TABLES["silver.level_book"])
 _SERIES = numpy_dtype(TABLES["gold.feature_series"])
 
 
@@ -23,21 +29,27 @@ class SilverComputeBar5sFeatures:
     """A contract's book on the project's clock: bars, ten levels at each close, a series."""
 
     reads: tuple[str, ...] = ("bronze.mbo",)
-    writes = ("silver.bar_5s", "silver.orderbook_state", "gold.feature_series")
+    writes = (
+        "silver.bar_5s",
+        "silver.orderbook_state",
+        "silver.level_book",
+        "gold.feature_series",
+    )
 
     def __init__(self, day: ContractDay) -> None:
         self._id = {"contract_id": day.contract_id}
+        self._step = day.price_step
         self.book = ContractBook(day.book_params(), BAR_5S)
 
-    def advance(self, events: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any], list[Rows]]:
+    def advance(self, events: NDArray[Any]) -> tuple[NDArray[Any], Bars, list[Rows]]:
         """Take events (`EVENT`): a note (`NOTE`) for each, the bars that closed, and their rows."""
         notes, bars = self.book.advance(events)
-        return notes, bars.rows, self._rows(bars)
+        return notes, bars, self._rows(bars)
 
-    def close(self, mark: int) -> tuple[NDArray[Any], list[Rows]]:
+    def close(self, mark: int) -> tuple[Bars, list[Rows]]:
         """Take a clock mark, ns UTC: the bars that closed, and their rows."""
         bars = self.book.close(mark)
-        return bars.rows, self._rows(bars)
+        return bars, self._rows(bars)
 
     def _rows(self, bars: Bars) -> list[Rows]:
         if not len(bars.rows):
@@ -45,11 +57,13 @@ class SilverComputeBar5sFeatures:
         series = np.zeros(len(bars.rows), _SERIES)
         for name in _SERIES.names or ():
             series[name] = bars.rows[name]
-        return [
+        rows = [
             Rows("silver.bar_5s", bars.rows, self._id),
             Rows("silver.orderbook_state", _states(bars), self._id),
             Rows("gold.feature_series", series, self._id),
         ]
+        levels = _level_book(bars, self._step)
+        return [*rows, Rows("silver.level_book", levels, self._id)] if len(levels) else rows
 
     def to_bytes(self) -> bytes:
         """The whole state."""
@@ -58,6 +72,30 @@ class SilverComputeBar5sFeatures:
     def restore(self, data: bytes) -> None:
         """Go on where `to_bytes` left off."""
         self.book = ContractBook.from_bytes(data, BAR_5S)
+
+
+def _level_book(bars: Bars, step: int) -> NDArray[Any]:
+    """A row per bar and level, levels in the order in which they became known."""
+    bar, slot = np.nonzero(bars.levels[:, :, V_PRICE] != NONE)
+    seen = bars.levels[bar, slot]
+    out = np.zeros(len(bar), _LEVEL_BOOK)
+    for name in ("bar_start", "bar_end"):
+        out[name] = bars.rows[name][bar]
+    out["level_price"] = seen[:, V_PRICE] * step
+    for side, word in enumerate(("bid", "ask")):
+        out[f"{word}_resting_sz"] = seen[:, V_RESTING_SZ + side]
+        out[f"{word}_resting_ct"] = seen[:, V_RESTING_CT + side]
+        for kind, effect in enumerate(("added", "cancelled", "executed", "refilled")):
+            out[f"{word}_{effect}_sz"] = seen[:, V_FLOW + 2 * kind + side]
+        out[f"{word}_refill_share"] = _share(out[f"{word}_refilled_sz"], out[f"{word}_executed_sz"])
+    out["traded_sz"] = seen[:, V_TRADED]
+    return out
+
+
+def _share(part: NDArray[Any], whole: NDArray[Any]) -> NDArray[np.float64]:
+    share: NDArray[np.float64] = np.full(len(part), np.nan)
+    np.divide(part, whole, out=share, where=whole > 0)
+    return share
 
 
 def _states(bars: Bars) -> NDArray[Any]:
