@@ -151,6 +151,7 @@ class SessionRun:
             selected=name == self._earlier.selected,
             previous=self._earlier.levels.get(name, {}),
             previous_volume=self._earlier.volumes.get(name),
+            scale=self._earlier.scale,
             warm=not self._missing,
         )
 
