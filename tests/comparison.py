@@ -8,7 +8,22 @@ from collections import Counter
 Row = dict[str, object]
 Tables = dict[str, list[Row]]
 EPISODES = "silver.level_approach_2m"
-_BY_TIME = {EPISODES: ("trigger_bar", "level_price"), "silver.session_levels": ("level_type",)}
+AT_LEVELS = ("resting", "added", "cancelled", "executed", "refilled")
+PRIMITIVES = (
+    "return_ticks", "realized_vol_12", "realized_vol_72", "realized_vol_360", "ofi_per_depth",
+    "trade_imbalance", "bid_cancel_to_add", "ask_cancel_to_add", "liquidity_vacuum", "pressure",
+    "microprice_velocity", "microprice_acceleration", "vpin", "kyle_lambda",
+)  # fmt: skip
+#: What there must be for a comparison of levels' books and of primitives to say something.
+FEATURES_SEEN = (
+    *(f"{what} at levels" for what in ("resting", "added", "cancelled", "executed", "traded")),
+    *PRIMITIVES,
+)
+_BY_TIME = {
+    EPISODES: ("trigger_bar", "level_price"),
+    "silver.session_levels": ("level_type",),
+    "silver.level_book": ("bar_start", "level_price"),
+}
 
 
 def bits(value: object) -> object:
@@ -59,6 +74,15 @@ def census(tables: Tables) -> Counter[str]:
             n["refills"] += row[f"{side}_refilled_ct"]
             n["executed_old"] += (row[f"{side}_executed_old_share"] or 0.0) > 0
             n["partly known ages"] += 0 < (row[f"{side}_age_known_share"] or 0.0) < 1
+    for row in tables["silver.level_book"]:
+        n["level rows"] += 1
+        for what in AT_LEVELS:
+            n[f"{what} at levels"] += bool(row[f"bid_{what}_sz"]) + bool(row[f"ask_{what}_sz"])
+        n["traded at levels"] += row["traded_sz"] > 0
+    for row in tables["silver.feature_primitives"]:
+        n["primitives"] += 1
+        for name in PRIMITIVES:
+            n[name] += row[name] is not None
     for row in tables[EPISODES]:
         n[row["outcome"] or "censored"] += 1
         n[row["direction"]] += 1

@@ -10,7 +10,9 @@ from spymaster.contracts.numpy_dtype import numpy_dtype
 from spymaster.contracts.silver import DIRECTIONS, LEVEL_TYPES, OUTCOMES
 from spymaster.kernel.approach import CENSORED, Approaches, ApproachParams
 from spymaster.kernel.contract_book import Bars, BookParams, ContractBook
+from spymaster.kernel.level_book import Watch
 from spymaster.kernel.levels import SessionLevels
+from spymaster.kernel.primitives import Primitives
 from spymaster.kernel.trades import trades_of
 
 NONE = -(2**63)
@@ -20,7 +22,7 @@ BAR_5S = numpy_dtype(TABLES["silver.bar_5s"])
 _EFFECTS = ("t", "begins_event", "added_sz", "cancelled_sz", "executed_sz", "refilled_sz")
 
 
-def book_params(params, origin: int | None = None) -> BookParams:
+def book_params(params, origin: int | None = None, watch: Watch | None = None) -> BookParams:
     """What the kernel's book is told, from what the oracle is told."""
     return BookParams(
         price_step=params.price_step,
@@ -30,15 +32,18 @@ def book_params(params, origin: int | None = None) -> BookParams:
         trading=params.trading,
         dense=params.kind != "OPT",
         warm=params.warm,
+        watch=watch,
     )
 
 
 def kernel_tables(events: np.ndarray, s) -> Tables:
-    """Rows of five silver tables of a scenario, whose records come in the form the kernel takes."""
+    """Rows of seven silver tables of a scenario; records come in the form the kernel takes."""
     p, rule = s.params, s.rule
-    book = ContractBook(book_params(p), BAR_5S)
     previous = {name: px // p.price_step for name, px in s.previous.items()}
     windows = (p.windows["premarket"], p.windows["opening_range"])
+    watch = Watch(rule.touch_ticks * p.tick_steps, windows, list(previous.values()))
+    book = ContractBook(book_params(p, watch=watch if s.selected else None), BAR_5S)
+    primitives = Primitives(p.price_step, p.tick_steps, s.previous_volume)
     levels = SessionLevels(*windows, previous, s.hull[0])
     approaches = Approaches(
         ApproachParams(
@@ -59,6 +64,8 @@ def kernel_tables(events: np.ndarray, s) -> Tables:
             "silver.bar_5s",
             "silver.orderbook_state",
             "silver.mbo_normalized",
+            "silver.level_book",
+            "silver.feature_primitives",
             "silver.session_levels",
             "silver.level_approach_2m",
         )
@@ -70,6 +77,10 @@ def kernel_tables(events: np.ndarray, s) -> Tables:
         tables["silver.mbo_normalized"] += _normalized(part, notes, s.hull)
         tables["silver.bar_5s"] += rows_of(bars.rows, "silver.bar_5s")
         tables["silver.orderbook_state"] += _states(bars)
+        tables["silver.level_book"] += _level_rows(bars, p.price_step)
+        if p.kind != "OPT":
+            of_bars = primitives.advance(bars.rows)
+            tables["silver.feature_primitives"] += rows_of(of_bars, "silver.feature_primitives")
         known = levels.close(book.watermark)
         if not s.selected:
             return
@@ -128,6 +139,25 @@ def _states(bars: Bars) -> list[Row]:
                 row[f"{word}_sz_{m:02d}"] = sizes[side][0][m]
                 row[f"{word}_ct_{m:02d}"] = sizes[side][1][m]
         rows.append(row)
+    return rows
+
+
+def _level_rows(bars: Bars, step: int) -> list[Row]:
+    """In the order of level_book.py: price, resting sizes and orders, four effects, trades."""
+    names = [f"{side}_resting_{what}" for what in ("sz", "ct") for side in ("bid", "ask")]
+    effects = ("added", "cancelled", "executed", "refilled")
+    names += [f"{side}_{effect}_sz" for effect in effects for side in ("bid", "ask")]
+    rows = []
+    for start, levels in zip(bars.rows["bar_start"].tolist(), bars.levels.tolist(), strict=True):
+        for price, *values in levels:
+            if price == NONE:
+                continue
+            row: Row = {"bar_start": start, "bar_end": start + BAR_NS, "level_price": price * step}
+            row |= dict(zip([*names, "traded_sz"], values, strict=True))
+            for side in ("bid", "ask"):
+                executed, refilled = row[f"{side}_executed_sz"], row[f"{side}_refilled_sz"]
+                row[f"{side}_refill_share"] = refilled / executed if executed else None
+            rows.append(row)
     return rows
 
 

@@ -53,6 +53,7 @@ class Scenario:
     rule: ApproachParams
     marks: MARKS = field(default_factory=list)
     previous: dict[str, int] = field(default_factory=dict)  # PD_HIGH ..., 1e-9
+    previous_volume: int | None = None
 
     @property
     def selected(self) -> bool:
@@ -83,7 +84,9 @@ def real_evening() -> Scenario:
     from tests.real_data import es_mbo
 
     events = events_of(raw_records(es_mbo("20231225")), evening.STEP)
-    return Scenario("real evening", events, evening.PARAMS, evening.APPROACH)
+    return Scenario(
+        "real evening", events, evening.PARAMS, evening.APPROACH, previous_volume=12_345
+    )
 
 
 def two_real_days() -> Scenario:
@@ -143,7 +146,8 @@ def random_scenario(seed: int, venue: str, kind: str = "FUT", n: int = 700) -> S
         for name in ("PD_HIGH", "PD_LOW", "PD_CLOSE")
         if rng.random() < 0.7
     }
-    s = Scenario(f"{venue} {kind} {seed}", events, params, QUICK, [], previous)
+    volume = (None, 400, 40, 1500, 0)[seed % 5]
+    s = Scenario(f"{venue} {kind} {seed}", events, params, QUICK, [], previous, volume)
     return replace(s, marks=legal_marks(rng, events))
 
 
@@ -209,7 +213,8 @@ def walk_scenario(seed: int, n: int = 900) -> Scenario:
     extremes = {"PD_HIGH": int(traded.max()), "PD_LOW": int(traded.min()), "PD_CLOSE": 1000}
     previous = {name: px * 250_000_000 for name, px in extremes.items()}
     marks = legal_marks(rng, events) if seed % 2 else []
-    return Scenario(f"walk {seed}", events, params, WALK, marks, previous)
+    volume = (3000, None, 700, 90)[seed % 4]
+    return Scenario(f"walk {seed}", events, params, WALK, marks, previous, volume)
 
 
 def late_event_scenario() -> Scenario:

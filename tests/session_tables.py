@@ -51,6 +51,7 @@ def contract_day(s: Scenario) -> ContractDay:
         model_id="ES_MODEL",
         selected=s.selected,
         previous=s.previous,
+        previous_volume=s.previous_volume,
         warm=s.params.warm,
     )
 
@@ -90,12 +91,14 @@ def _spread(value: Any, n: int) -> Any:
 
 
 def session_tables(s: Scenario) -> Tables:
-    """Rows of the five silver tables that the oracle has an opinion on."""
+    """Rows of the silver tables that the oracle has an opinion on."""
     found = tables_of(run(s))
     names = (
         "silver.bar_5s",
         "silver.orderbook_state",
         "silver.mbo_normalized",
+        "silver.level_book",
+        "silver.feature_primitives",
         "silver.session_levels",
         "silver.level_approach_2m",
     )

@@ -124,7 +124,8 @@ def es_evening(touch: int = 4, barrier: int = 8, timeout: int = 144, approach: i
     date = dt.date(2023, 12, 26)
     first, last = evening.ORIGIN + 22 * 3600 * 10**9, evening.ORIGIN + 46 * 3600 * 10**9
     s = Session(date, "ES", first, last, **windows, trading=hours, short=False)
-    day = ContractDay("ES.FUT.202403", "FUT", ES_TICK, ES_TICK, s, u.approach, u.model_id, True)
+    what = ("ES.FUT.202403", "FUT", ES_TICK, ES_TICK, s, u.approach, u.model_id, True)
+    day = ContractDay(*what, previous_volume=12_345)
     name = f"evening, touch {touch}, barrier {barrier}, timeout {timeout}"
     return Market(name, day, lookback_spec(u), _evening_events())
 
@@ -157,7 +158,7 @@ def simulated(folder: Path, seed: int, u: UnderlierSettings, records: int = 20_0
         "PD_CLOSE": int(np.sort(traded)[len(traded) // 2]),
     }
     day = ContractDay(
-        "ES.FUT.202403", "FUT", ES_TICK, ES_TICK, s, u.approach, u.model_id, True, levels
+        "ES.FUT.202403", "FUT", ES_TICK, ES_TICK, s, u.approach, u.model_id, True, levels, 5_000
     )
     name = f"simulated {seed}, barrier {u.approach.barrier_ticks}"
     return Market(name, day, lookback_spec(u), evening.encode(raw, ES_TICK))
@@ -180,7 +181,7 @@ def random_market(seed: int, venue: str, n: int, u: UnderlierSettings) -> Market
     mid = 4_800_000_000_000
     levels = {"PD_HIGH": mid + 3 * tick, "PD_LOW": mid - 3 * tick, "PD_CLOSE": mid}
     kind = "FUT" if venue == "cme" else "STK"
-    day = ContractDay("X", kind, step, tick, s, u.approach, u.model_id, True, levels)
+    day = ContractDay("X", kind, step, tick, s, u.approach, u.model_id, True, levels, 500)
     return Market(f"random {venue} {seed}", day, lookback_spec(u), events)
 
 

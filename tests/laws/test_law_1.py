@@ -68,7 +68,7 @@ from numba import njit
 from spymaster.contracts import TABLES
 from spymaster.contracts.event import EVENT
 from spymaster.contracts.numpy_dtype import numpy_dtype
-from spymaster.kernel import bars, clock, vectors, window
+from spymaster.kernel import bars, clock, level_book, primitives, vectors, window
 from spymaster.kernel.approach import SETUP
 from spymaster.kernel.contract_book import BookParams, ContractBook
 from spymaster.kernel.levels import LEVEL
@@ -77,7 +77,9 @@ bar = numpy_dtype(TABLES["silver.bar_5s"])
 book = ContractBook(BookParams(1, 1, 0, (0, 10**12), [], True), bar)
 book.advance(np.zeros(1, EVENT))
 book.close(0)
-vectors.SetupVectors(1, 1, 0, 1).advance(np.zeros(1, bar), np.zeros(0, LEVEL), np.zeros(1, SETUP))
+rows, watched = np.zeros(1, bar), np.zeros((1, 7, level_book.V_SIZE), np.int64)
+vectors.SetupVectors(1, 1, 0, 1).advance(rows, watched, np.zeros(0, LEVEL), np.zeros(1, SETUP))
+primitives.Primitives(1, 1, 1).advance(rows)
 
 @njit(fastmath=True)
 def fast(a, b, c):
@@ -92,7 +94,10 @@ def count(*functions):
     options = [f.targetoptions.get("fastmath", False) for f in functions]
     return [fused, floats, any(options)]
 
-kernel = (clock.advance, clock.close, bars.close_bar, vectors._advance, window.moments)
+kernel = (
+    clock.advance, clock.close, bars.close_bar, primitives._advance, primitives.kyle_lambda,
+    vectors._advance, window.moments,
+)
 print(json.dumps([count(*kernel), count(fast)]))
 """
 

@@ -56,6 +56,8 @@ ALL = (
     "silver.bar_5s",
     "silver.orderbook_state",
     "silver.mbo_normalized",
+    "silver.level_book",
+    "silver.feature_primitives",
     "silver.session_levels",
     "silver.level_approach_2m",
     "gold.feature_series",
@@ -125,6 +127,9 @@ def test_rows_of_the_pieces_are_the_rows_of_the_whole_on_the_real_evening(seed: 
     compared = count(expected)
     print(dict(compared))
     assert compared["silver.bar_5s"] == 1440
+    assert compared["silver.feature_primitives"] == 1440
+    # Two levels from 18:10, four from 18:20 to 19:00.
+    assert compared["silver.level_book"] == 2 * 600 + 2 * 480
     assert compared["gold.setup_vectors"] == compared["gold.labels"] == 75
 
 

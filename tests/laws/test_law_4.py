@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,8 @@ KNOWN = {
     "silver.mbo_normalized": "t",
     "silver.bar_5s": "bar_end",
     "silver.orderbook_state": "bar_end",
+    "silver.level_book": "bar_end",
+    "silver.feature_primitives": "bar_end",
     "silver.session_levels": "known_at",
     "silver.level_approach_2m": "known_at",
     "gold.feature_series": "bar_end",
@@ -204,6 +206,7 @@ def test_no_vector_is_made_when_its_outcome_is_known(
 
 
 def test_no_level_is_used_before_it_is_known(simulated: Scene) -> None:
+    """Neither by an episode nor by the book that counts what happens at it."""
     known: dict[tuple[Any, int], dict[str, int]] = {}
     for row in rows(simulated.root, "silver.session_levels"):
         at = known.setdefault((row["session_date"], row["level_price"]), {})
@@ -213,8 +216,20 @@ def test_no_level_is_used_before_it_is_known(simulated: Scene) -> None:
         at = known[e["session_date"], e["level_price"]]
         assert e["level_types"]
         assert set(e["level_types"]) == {t for t, when in at.items() if when <= e["trigger_bar"]}
-    print(len(episodes), "episodes", sum(map(len, known.values())), "levels")
+    bars: dict[tuple[Any, str], set[int]] = defaultdict(set)
+    for row in rows(simulated.root, "silver.bar_5s"):
+        bars[row["session_date"], row["contract_id"]].add(row["bar_start"])
+    seen: dict[tuple[Any, str, int], set[int]] = defaultdict(set)
+    for row in rows(simulated.root, "silver.level_book"):
+        seen[row["session_date"], row["contract_id"], row["level_price"]].add(row["bar_start"])
+    assert {(date, price) for date, _, price in seen} == known.keys()
+    for (date, contract, price), starts in seen.items():
+        since = min(known[date, price].values())
+        assert starts == {start for start in bars[date, contract] if start >= since}
+    rows_at_levels = sum(map(len, seen.values()))
+    print(len(episodes), "episodes", len(seen), "prices", rows_at_levels, "rows at them")
     assert len(episodes) > 0
+    assert rows_at_levels > 0
 
 
 def test_distance_to_the_barrier_alone_does_not_tell_the_outcome(simulated: Scene) -> None:

@@ -171,9 +171,11 @@ MUTANTS = {
         "if trading(b, t):\n            s[S_GOOD] = 0",
         "if trading(b, t):\n            pass",
     ),
-    "the low is the high": Mutant("levels", "price < windows[w, _LOW]", "price > windows[w, _LOW]"),
+    "the low is the high": Mutant(
+        "levels", "price < windows[w, W_LOW]", "price > windows[w, W_LOW]"
+    ),
     "a level is told before its window ends": Mutant(
-        "levels", "watermark >= row[_END]", "watermark >= row[_START]"
+        "levels", "watermark >= row[W_END]", "watermark >= row[W_START]"
     ),
     "known_at is ignored": Mutant(
         "approach",
@@ -213,6 +215,58 @@ MUTANTS = {
     "adverse never goes below zero": Mutant(
         "approach", "slot[_ADVERSE] = -beyond\n", "slot[_ADVERSE] = max(0, -beyond)\n"
     ),
+    "what happens at exactly touch is not at the level": Mutant(
+        "level_book",
+        "<= b.watch[WATCH_TOUCH]:\n            b.watched[i, V_FLOW",
+        "< b.watch[WATCH_TOUCH]:\n            b.watched[i, V_FLOW",
+    ),
+    "trades beyond touch are at the level": Mutant(
+        "level_book",
+        "<= b.watch[WATCH_TOUCH]:\n            b.watched[i, V_TRADED]",
+        "<= b.watch[WATCH_TOUCH] + 1:\n            b.watched[i, V_TRADED]",
+    ),
+    "at a level bids are asks": Mutant(
+        "level_book", "V_FLOW + 2 * kind + side] += sz", "V_FLOW + 2 * kind + 1 - side] += sz"
+    ),
+    "a level is followed before its window has ended": Mutant(
+        "level_book", "window[W_END] <= t:", "window[W_END] <= t + 20_000_000_000:"
+    ),
+    "a price that is two levels is followed twice": Mutant(
+        "level_book",
+        "V_PRICE] == price:\n            return",
+        "V_PRICE] == price:\n            pass",
+    ),
+    "a low is not followed": Mutant("level_book", "                _watch(b, window[W_LOW])\n", ""),
+    "what happened at a level stays for the next bar": Mutant(
+        "level_book", "            row[c] = 0\n", ""
+    ),
+    "resting orders end before touch": Mutant(
+        "level_book", "L_KEY, i] <= centre + touch:", "L_KEY, i] < centre + touch:"
+    ),
+    "a bar after an invalid one has a return": Mutant(
+        "primitives", "    if not bar.valid:\n        return\n", ""
+    ),
+    "volatility is a mean": Mutant(
+        "primitives", "return np.sqrt(total) if", "return np.sqrt(total / count) if"
+    ),
+    "the line of impact goes through the origin": Mutant(
+        "primitives",
+        "(signed[i] - mean_x) * (returns[i] - mean_y)",
+        "(signed[i]) * (returns[i])",
+    ),
+    "pressure is not clipped": Mutant(
+        "primitives", "clipped(ofi) + clipped(imbalance)", "ofi + clipped(imbalance)"
+    ),
+    "a vacuum is plenty": Mutant(
+        "primitives", "1.0 - last[DEPTH] / usual", "last[DEPTH] / usual - 1.0"
+    ),
+    "a bucket that is filling counts": Mutant(
+        "vpin", "    for i in range(v[V_FULL]):", "    for i in range(v[V_FULL] + 1):"
+    ),
+    "a bar goes into one bucket": Mutant(
+        "vpin", "taken = min(left, v[V_BUCKET] - v[V_FILLED])", "taken = left"
+    ),
+    "the oldest bucket stays": Mutant("vpin", "buckets[i] = buckets[i + 1]", "pass"),
     "episodes of a price have no limit": Mutant(
         "approach", "and slot[_EPISODES] < p[_P_MAX]", "and slot[_EPISODES] < 1000"
     ),

@@ -19,7 +19,9 @@ from spymaster.contracts.silver import WINDOWS
 from tests.oracle.book import ASK, BID, Book, Order
 from tests.oracle.clock import Clock, Record
 from tests.oracle.effects import WORDS, Effect, LiveBook
-from tests.oracle.params import Params
+from tests.oracle.level_book import level_row
+from tests.oracle.levels import oracle_levels
+from tests.oracle.params import Params, Watched
 from tests.oracle.row import NEAR_TICKS, Gathered, bar_row, state_row
 from tests.oracle.sample import Sample, order_flow, take
 
@@ -38,6 +40,7 @@ class Oracle:
     bars: list[dict[str, object]] = field(default_factory=list)
     states: list[dict[str, object]] = field(default_factory=list)
     normalized: list[dict[str, object]] = field(default_factory=list)
+    level_book: list[dict[str, object]] = field(default_factory=list)
     trades: list[tuple[int, int, int, str, int]] = field(default_factory=list)
     book: dict[int, tuple[str, int, int, int, bool]] = field(default_factory=dict)
     queues: dict[str, dict[int, list[int]]] = field(default_factory=dict)
@@ -45,13 +48,17 @@ class Oracle:
 
 
 def oracle_bars(
-    records: np.ndarray, params: Params, marks: list[tuple[int, int]] | tuple = ()
+    records: np.ndarray,
+    params: Params,
+    marks: list[tuple[int, int]] | tuple = (),
+    watched: Watched | None = None,
 ) -> Oracle:
     """Bars of one contract's records (dtype EVENT, feed order).
 
-    A mark ``(i, c)`` says, after the first i records, that the feed has reached ts_recv c.
+    A mark ``(i, c)`` says, after the first i records, that the feed has reached ts_recv c. With
+    ``watched`` also what happened at the levels.
     """
-    contract = _Contract(params)
+    contract = _Contract(params, watched)
     clock = Clock(contract)
     due = sorted(marks)
     rows = _plain(records)
@@ -81,8 +88,8 @@ def _check(r: Record) -> None:
 class _Contract:
     """What the clock tells, written down bar by bar."""
 
-    def __init__(self, params: Params) -> None:
-        self.params = params
+    def __init__(self, params: Params, watched: Watched | None) -> None:
+        self.params, self.watched = params, watched
         self.live = LiveBook()
         self.snapshot = Book()
         self.snapshot_recv = 0
@@ -127,6 +134,7 @@ class _Contract:
         counts["n_unknown"] += unknown
         counts["n_backwards"] += bool(r["notes"] & NOTE_BACKWARDS)
         self._flow(t, effects)
+        self._bar(t).effects += effects
         if action == "T":
             self._bar(t).trades.append((t, r["price"], size, r["side"]))
             self.out.trades.append((t, r["price"], size, r["side"], t // BAR_NS * BAR_NS))
@@ -156,8 +164,18 @@ class _Contract:
             what = (got, self.before_bar, self.live.book, self.good_since)
             self.out.bars.append(bar_row(self.params, start, *what))
             self.out.states.append(state_row(self.params, start, self.last))
+            self._levels(start, got)
         self.before_bar = self.last
         self.out.closed_until = start + BAR_NS
+
+    def _levels(self, start: int, got: Gathered) -> None:
+        if self.watched is None:
+            return
+        before = (self.watched.previous, self.watched.session_start)
+        levels = oracle_levels(self.out.trades, self.params.windows, *before)
+        for price in sorted({x["level_price"] for x in levels if x["known_at"] <= start}):
+            touch, book = self.watched.touch, self.live.book
+            self.out.level_book.append(level_row(self.params, start, price, touch, got, book))
 
     def result(self) -> Oracle:
         book = self.live.book

@@ -41,6 +41,15 @@ class ApproachParams:
 
 
 @dataclass(frozen=True)
+class Watched:
+    """How near the levels (steps) the book is of interest, and what was known of them before."""
+
+    touch: int
+    previous: PreviousSession | None = None
+    session_start: int | None = None
+
+
+@dataclass(frozen=True)
 class PreviousSession:
     """Regular hours of the session before, in price steps; all None if it had no trade."""
 

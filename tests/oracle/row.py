@@ -8,7 +8,7 @@ from itertools import takewhile
 
 from spymaster.contracts.event import BAR_NS, BOOK_LEVELS, MLOFI_LEVELS
 from tests.oracle.book import ASK, BID, Book
-from tests.oracle.effects import WORDS
+from tests.oracle.effects import WORDS, Effect
 from tests.oracle.params import Params
 from tests.oracle.sample import Sample
 
@@ -18,11 +18,12 @@ NEAR_TICKS = 10
 
 @dataclass
 class Gathered:
-    """What one bar has seen: counts by column, its trades, and the book's states with their t."""
+    """What one bar has seen: counts, trades, effects on the book, its states with their t."""
 
     counts: Counter[str] = field(default_factory=Counter)
     trades: list[tuple[int, int, int, str]] = field(default_factory=list)
     samples: list[Sample] = field(default_factory=list)
+    effects: list[Effect] = field(default_factory=list)
 
 
 def bar_row(

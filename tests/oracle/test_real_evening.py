@@ -12,7 +12,7 @@ import pytest
 
 from spymaster.contracts.event import F_LAST, F_SNAPSHOT
 from spymaster.kernel.contract_book import ContractBook
-from tests.comparison import EPISODES, Tables, census, difference
+from tests.comparison import EPISODES, FEATURES_SEEN, Tables, census, difference
 from tests.kernel_tables import BAR_5S, book_params, kernel_tables
 from tests.oracle import evening
 from tests.oracle.tables import oracle_tables
@@ -60,6 +60,9 @@ def test_every_column_of_the_evening_equals_the_oracle(market: Scenario, found: 
     assert total["executed_old"] > 0
     assert total["partly known ages"] > 0
     assert (total["REJECT"], total["FROM_ABOVE"]) == (3, 3)
+    # Two levels from 18:10, four from 18:20 to 19:00.
+    assert total["level rows"] == 2 * 600 + 2 * 480
+    assert min(total[name] for name in (*FEATURES_SEEN, "refilled at levels")) > 0
 
 
 def test_every_column_of_its_mirror_image_equals_the_oracle(
@@ -70,6 +73,7 @@ def test_every_column_of_its_mirror_image_equals_the_oracle(
     total = counted(expected)
     assert (total["bars"], total["records"]) == (1440, 60_067)
     assert (total["REJECT"], total["FROM_BELOW"]) == (3, 3)
+    assert min(total[name] for name in (*FEATURES_SEEN, "refilled at levels")) > 0
 
 
 def test_clock_marks_change_no_row_of_the_evening(market: Scenario, found: Tables) -> None:

@@ -25,6 +25,7 @@ from tests.laws.markets import (
     with_one_sided_books,
 )
 from tests.oracle import evening, oracle_bars, oracle_episodes, oracle_levels
+from tests.oracle.params import Watched
 from tests.oracle.vectors import Market as Terms
 from tests.oracle.vectors import Setup, oracle_vector
 
@@ -125,6 +126,7 @@ def compare(market: Market, tables: Tables, keep: int = 1) -> Compared:
     episodes = tables["silver.level_approach_2m"]
     by_id = {e["episode_id"]: e for e in episodes}
     place = {b["bar_end"]: i for i, b in enumerate(bars)}
+    at_levels = {(r["bar_end"], r["level_price"]): r for r in tables["silver.level_book"]}
     compared = Compared()
     for k, vector in enumerate(tables["gold.setup_vectors"]):
         n = place[vector["vector_time"]] + 1
@@ -139,7 +141,8 @@ def compare(market: Market, tables: Tables, keep: int = 1) -> Compared:
             e["trigger_bar"],
             sum(x["level_price"] == e["level_price"] for x in before),
         )
-        wanted = oracle_vector(bars[:n], trades, levels, setup, terms(market))
+        at_level = at_levels[vector["vector_time"], vector["level_price"]]
+        wanted = oracle_vector(bars[:n], trades, levels, setup, terms(market), at_level)
         compared.add(vector["feature_vector"].tolist(), wanted, vector["vector_time"])
     return compared
 
@@ -173,7 +176,9 @@ def test_every_number_of_the_real_evening_is_what_its_name_says() -> None:
     """Bars, trades, levels and episodes are the oracle's here, too: nothing is the kernel's."""
     market = es_evening()
     vectors = run(market)["gold.setup_vectors"]
-    oracle = oracle_bars(market.events, evening.PARAMS, [(len(market.events), market.last_mark)])
+    marks, watched = [(len(market.events), market.last_mark)], Watched(evening.APPROACH.touch_ticks)
+    oracle = oracle_bars(market.events, evening.PARAMS, marks, watched)
+    at_levels = {(r["bar_end"], r["level_price"]): r for r in oracle.level_book}
     levels = oracle_levels(oracle.trades, evening.WINDOWS)
     episodes = oracle_episodes(
         oracle.bars,
@@ -191,9 +196,9 @@ def test_every_number_of_the_real_evening_is_what_its_name_says() -> None:
         setup = Setup(e["level_price"], side, e["trigger_bar"], earlier)
         for n, bar in enumerate(oracle.bars, 1):
             if e["trigger_bar"] <= bar["bar_start"] < e["outcome_bar"]:
-                wanted[bar["bar_end"], e["level_price"] * evening.STEP] = oracle_vector(
-                    oracle.bars[:n], oracle.trades, levels, setup, terms(market)
-                )
+                at = (bar["bar_end"], e["level_price"] * evening.STEP)
+                what = (oracle.bars[:n], oracle.trades, levels, setup, terms(market))
+                wanted[at] = oracle_vector(*what, at_levels[at])
     assert len(wanted) == len(vectors) == 75
     compared = Compared()
     for v in vectors:

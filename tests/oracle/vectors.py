@@ -54,14 +54,16 @@ def oracle_vector(
     levels: Iterable[dict[str, object]],
     setup: Setup,
     market: Market,
+    at_level: Bar,
 ) -> dict[str, float]:
     """Every number of the vector at the close of the last of ``bars``, by name; NaN: missing.
 
     ``bars`` are all of the session so far, dense; ``trades`` and ``levels`` (prices in steps) may
-    go on beyond it.
+    go on beyond it; ``at_level`` is what the last bar saw at the level (silver.level_book).
     """
-    day = _Day(bars, setup, market)
-    found = day.now() | day.lookback() | day.context(list(trades), list(levels))
+    day, trades = _Day(bars, setup, market), list(trades)
+    found = day.now() | day.lookback() | day.context(trades, list(levels))
+    found |= day.at_level(at_level, trades)
     return {name: math.nan if x is None else float(x) for name, x in found.items()}
 
 
@@ -142,7 +144,6 @@ class _Day:
             "best_ct": "{}_ct",
             "depth_10": "{}_depth_10",
             "depth_4t": "{}_depth_4t",
-            "depth_8t": "{}_depth_8t",
             "depth_20t": "{}_depth_20t",
             "tw_sz": "tw_{}_sz",
             "tw_depth": "tw_{}_depth_10",
@@ -203,13 +204,11 @@ class _Day:
             "best_{}_ct": ("{}_ct", "best_ct"),
             "depth_10_{}": ("{}_depth_10", "depth_10"),
             "depth_4t_{}": ("{}_depth_4t", "depth_4t"),
-            "depth_8t_{}": ("{}_depth_8t", "depth_8t"),
             "depth_20t_{}": ("{}_depth_20t", "depth_20t"),
             "tw_sz_{}": ("tw_{}_sz", "tw_sz"),
             "tw_depth_{}": ("tw_{}_depth_10", "tw_depth"),
             "added_{}": ("{}_added_sz", "added"),
             "pulled_{}": ("{}_cancelled_sz", "pulled"),
-            "executed_{}": ("{}_executed_sz", "volume"),
             "refilled_{}": ("{}_refilled_sz", "volume"),
             "largest_{}": ("{}_largest_sz", "best_sz"),
             "mean_order_{}": ("{}_mean_order_sz", "mean_order"),
@@ -224,6 +223,34 @@ class _Day:
             name.format(where): self.scaled(i, column.format(side), scale)
             for name, (column, scale) in scaled.items()
         } | {name.format(where): self.get(i, c.format(side)) for name, c in plain.items()}
+
+    def at_level(self, row: Bar, trades: list[tuple]) -> dict[str, Number | None]:
+        """The book within touch of the level, and how much of the episode's volume it bore."""
+        resting = row["bid_resting_sz"] + row["ask_resting_sz"]
+        out: dict[str, Number | None] = {
+            "level_volume": _ratio(row["traded_sz"], self.scales["volume"]),
+            "absorption": _ratio(self.touch_volume(trades), resting),
+        }
+        scaled = {
+            "level_{}_sz": ("resting_sz", "depth_10"),
+            "level_{}_ct": ("resting_ct", "best_ct"),
+            "level_added_{}": ("added_sz", "added"),
+            "level_pulled_{}": ("cancelled_sz", "pulled"),
+            "level_executed_{}": ("executed_sz", "volume"),
+            "level_refilled_{}": ("refilled_sz", "volume"),
+        }
+        for where, side in (("ahead", self.ahead), ("behind", self.behind)):
+            for name, (column, scale) in scaled.items():
+                out[name.format(where)] = _ratio(row[f"{side}_{column}"], self.scales[scale])
+            out[f"level_refill_share_{where}"] = row[f"{side}_refill_share"]
+        return out
+
+    def touch_volume(self, trades: list[tuple]) -> int:
+        """What traded within touch of the level in this episode, up to the last bar."""
+        m, level, last = self.market, self.setup.level, self.bars[self.last]["bar_start"]
+        touch = m.touch_ticks * m.tick_steps
+        mine = [x for x in trades if self.setup.trigger_bar <= x[4] <= last]
+        return sum(x[2] for x in mine if abs(x[1] - level) <= touch)
 
     def volatility(self) -> float | None:
         changes = [self.change(i) for i in range(self.last - 71, self.last + 1)]
@@ -282,8 +309,6 @@ class _Day:
         now = self.bars[self.last]
         mine = [x for x in trades if setup.trigger_bar <= x[4] <= now["bar_start"]]
         near = {x[4] for x in mine if abs(x[1] - setup.level) <= m.tick_steps}
-        touch = m.touch_ticks * m.tick_steps
-        volume = sum(x[2] for x in mine if abs(x[1] - setup.level) <= touch)
         others = [
             Fraction(s * (x["level_price"] - setup.level), m.tick_steps)
             for x in levels
@@ -293,7 +318,7 @@ class _Day:
             "bars_since_trigger": (now["bar_start"] - setup.trigger_bar) // BAR_NS,
             "earlier_episodes": setup.earlier_episodes,
             "near_bars": len(near),
-            "touch_volume": _ratio(volume, self.scales["volume"]),
+            "touch_volume": _ratio(self.touch_volume(trades), self.scales["volume"]),
             "minutes_into_session": Fraction(now["bar_end"] - m.focus_start, 60 * 10**9),
             "next_level_ahead_ticks": min((d for d in others if d > 0), default=None),
             "next_level_behind_ticks": min((-d for d in others if d < 0), default=None),

@@ -13,7 +13,7 @@ from spymaster.contracts.event import ACTION_GAP
 from spymaster.feed.simulator import SimulationConfig, simulate
 from spymaster.market.sessions import session
 from spymaster.settings import UnderlierSettings
-from tests.comparison import census, difference
+from tests.comparison import FEATURES_SEEN, census, difference
 from tests.kernel_tables import kernel_tables
 from tests.oracle.params import ApproachParams, Params
 from tests.oracle.tables import oracle_tables
@@ -63,13 +63,20 @@ def compared(scenarios: list[Scenario]) -> Counter[str]:
             "cme",
             "FUT",
             range(20),
-            (*TROUBLES, *FUTURES_ONLY, "n_crossed", *EVERY_OUTCOME),
+            (
+                *TROUBLES,
+                *FUTURES_ONLY,
+                "n_crossed",
+                *EVERY_OUTCOME,
+                *FEATURES_SEEN,
+                "refilled at levels",
+            ),
         ),
         (
             "nasdaq",
             "STK",
             range(16),
-            (*TROUBLES, "n_crossed", *EVERY_OUTCOME),
+            (*TROUBLES, "n_crossed", *EVERY_OUTCOME, *FEATURES_SEEN),
         ),
         ("cme", "OPT", range(8), (*TROUBLES, *FUTURES_ONLY)),
     ],
@@ -116,7 +123,7 @@ def simulated(folder, seed: int) -> Scenario:
     rule = ApproachParams(
         touch_ticks=2, barrier_ticks=10, approach_bars=12, timeout_bars=48, max_episodes=10
     )
-    return Scenario(f"simulated {seed}", events, params, rule)
+    return Scenario(f"simulated {seed}", events, params, rule, previous_volume=20_000)
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +135,8 @@ def test_every_column_equals_the_oracle_on_simulated_mornings(mornings: list[Sce
     prices = mornings[0].events["price"]
     level = int(np.median(prices[prices != NONE]))
     total = compared([*mornings, reflected(mornings[0], level)])
-    absent = [x for x in ("refills", "executed_old", "valid bars", *EVERY_OUTCOME) if not total[x]]
+    wanted = ("refills", "executed_old", "valid bars", "refilled at levels", *EVERY_OUTCOME)
+    absent = [x for x in (*wanted, *FEATURES_SEEN) if not total[x]]
     assert absent in ([], ["censored"]), f"the mornings never had {absent}: {dict(total)}"
 
 

@@ -11,6 +11,7 @@ from spymaster.engines.ledger import CONTRACT_DAY, SUMMARY, Ledger
 from spymaster.lake.lineage import blake2b_128, canonical_json
 from spymaster.market.instruments import Instruments
 from spymaster.market.roll import select_front
+from spymaster.market.scale import Scale, range_scale
 from spymaster.market.sessions import Session, previous_session
 from spymaster.settings import UnderlierSettings
 
@@ -27,7 +28,8 @@ class Earlier:
 
     `levels`: per contract PD_HIGH, PD_LOW, PD_CLOSE in 1e-9 currency; `volumes`: of the previous
     complete session; `rolled`: another contract was selected in the session before; `contracts`:
-    what definitions and mappings said of each.
+    what definitions and mappings said of each; `scale`: touch and barrier by the range of the
+    sessions before, None: the configured ones.
     """
 
     selected: str | None
@@ -36,6 +38,7 @@ class Earlier:
     expirations: Mapping[str, int]
     rolled: bool
     contracts: Sequence[tuple[Any, ...]] = ()
+    scale: Scale | None = None
 
     @property
     def hash(self) -> str:
@@ -49,6 +52,7 @@ class Earlier:
                     self.expirations,
                     self.rolled,
                     self.contracts,
+                    self.scale,
                 ]
             )
         )
@@ -75,6 +79,7 @@ def earlier(
         },
         rolled=_rolled(ledger, session, selected),
         contracts=instruments.known_by(session.underlier, session.hull.end),
+        scale=_scale(ledger, session, settings, summaries),
     )
 
 
@@ -100,6 +105,26 @@ def _levels(summaries: list[dict[str, Any]], yesterday: dt.date) -> dict[str, di
         for r in summaries
         if r["session_date"] == yesterday
     }
+
+
+def _scale(
+    ledger: Ledger, session: Session, settings: UnderlierSettings, summaries: list[dict[str, Any]]
+) -> Scale | None:
+    """By the ranges of the contracts that were watched: across a roll, each session's own.
+
+    The next contract hardly trades before the roll, so its ranges would be too small. A session
+    counts if its selected contract was complete and traded; the last five that do, however old.
+    """
+    if settings.approach.scale == "fixed":
+        return None
+    days = ledger.before(CONTRACT_DAY, session)
+    watched = {(r["session_date"], r["contract_id"]) for r in days if r["selected"]}
+    ranges = [
+        r["range12m"]
+        for r in summaries
+        if (r["session_date"], r["contract_id"]) in watched and r["range12m"] is not None
+    ]
+    return range_scale(ranges)
 
 
 def _rolled(ledger: Ledger, session: Session, selected: str | None) -> bool:

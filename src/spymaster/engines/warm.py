@@ -12,7 +12,9 @@ from spymaster.contracts.numpy_dtype import numpy_dtype
 from spymaster.feed.dbn_records import MBO_RECORD, WORDS, leading_mbo
 from spymaster.kernel.approach import SETUP, Approaches, ApproachParams
 from spymaster.kernel.contract_book import BookParams, ContractBook
+from spymaster.kernel.level_book import Watch
 from spymaster.kernel.levels import LEVEL, SessionLevels
+from spymaster.kernel.primitives import Primitives
 from spymaster.kernel.summary import SessionSummary
 from spymaster.kernel.trades import trades_of
 from spymaster.kernel.vectors import SetupVectors
@@ -33,7 +35,8 @@ def warm_up() -> float:
     events["side"], events["flags"] = SIDE_BID, F_LAST
     events["price"] = events["size"] = events["order_id"] = 1
     book = ContractBook(
-        BookParams(1, 1, 0, window, [window], dense=True), numpy_dtype(TABLES["silver.bar_5s"])
+        BookParams(1, 1, 0, window, [window], dense=True, watch=Watch(1, [window], [1])),
+        numpy_dtype(TABLES["silver.bar_5s"]),
     )
     notes, bars = book.advance(events)
     book.close(5 * BAR_NS)
@@ -43,7 +46,9 @@ def warm_up() -> float:
     approaches = Approaches(ApproachParams(window, window, window, 1, 2, 1, 1, 1, 1))
     starts, valid = np.zeros(1, np.int64), np.ones(1, np.bool_)
     approaches.advance(trades, np.zeros(1, LEVEL), starts, valid)
-    SetupVectors(1, 1, 0, 1).advance(bars.rows, np.zeros(1, LEVEL), np.zeros(1, SETUP))
+    Primitives(1, 1, 1).advance(bars.rows)
+    setups = np.zeros(1, SETUP)
+    SetupVectors(1, 1, 0, 1).advance(bars.rows, bars.levels, np.zeros(1, LEVEL), setups)
     BronzeProcessDBN("", Instruments([]), {}).advance(np.zeros(1, MBO_RECORD))
     leading_mbo(np.zeros(WORDS * 4, np.uint8), WORDS, 1)
     return time.perf_counter() - started

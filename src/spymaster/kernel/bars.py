@@ -69,6 +69,7 @@ from spymaster.kernel.layout import (
     S_N_BID,
     BookState,
 )
+from spymaster.kernel.level_book import WATCH_ON, close_levels
 from spymaster.kernel.sample import weigh
 
 
@@ -303,9 +304,16 @@ def _state(b: BookState, row: Any, state: NDArray[np.float64], sizes: NDArray[np
 
 @hot
 def close_bar(
-    b: BookState, row: Any, prices: NDArray[np.float64], sizes: NDArray[np.int64]
+    b: BookState,
+    row: Any,
+    prices: NDArray[np.float64],
+    sizes: NDArray[np.int64],
+    levels: NDArray[np.int64],
 ) -> None:
-    """Write the open bar to `row` and ten levels to `prices` and `sizes`; open the next bar."""
+    """Write the open bar to `row`, ten levels to `prices` and `sizes`, and open the next bar.
+
+    What happened at watched prices goes to `levels`.
+    """
     s, acc = b.s, b.acc
     start = s[S_BAR] * BAR_NS
     weigh(b, start + BAR_NS)
@@ -325,5 +333,7 @@ def close_bar(
     row.valid = s[S_GOOD] == 1 and s[S_INIT_T] <= start and uncrossed
     row.warm = b.p[P_WARM] == 1
     _state(b, row, prices, sizes)
+    if b.watch[WATCH_ON]:
+        close_levels(b, start, levels)
     acc[:] = 0
     s[S_BAR] += 1

@@ -60,6 +60,7 @@ from spymaster.kernel.layout import (
     BookState,
     key_of,
 )
+from spymaster.kernel.level_book import WATCH_ON, flow_at_levels
 
 NEAR_TICKS = 10
 OLD_US = 1_000_000
@@ -74,6 +75,8 @@ def micros(p: I64, t: int) -> int:
 @hot
 def flow(b: BookState, kind: int, side: int, key: int, sz: int) -> bool:
     """Count `sz` in the open bar if it happened within 10 ticks of the previous best."""
+    if b.watch[WATCH_ON]:
+        flow_at_levels(b, kind, side, key, sz)
     best = b.top[side, TOP_KEY, 0]
     if b.s[S_COUNTS] == 0 or best == NONE or abs(best - key) > NEAR_TICKS * b.p[P_TICK]:
         return False

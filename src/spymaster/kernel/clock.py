@@ -54,6 +54,7 @@ from spymaster.kernel.layout import (
     S_T,
     BookState,
 )
+from spymaster.kernel.level_book import WATCH_ON, trade_at_levels
 from spymaster.kernel.sample import sample, trading
 
 DONE, BARS_FULL, NEEDS_ORDERS, NEEDS_LEVELS, NEEDS_SNAP = range(5)
@@ -122,6 +123,7 @@ def close_up_to(
     rows: NDArray[Any],
     prices: NDArray[np.float64],
     sizes: NDArray[np.int64],
+    levels: NDArray[np.int64],
     k: int,
 ) -> int:
     """Close the bars that end at or before `t`; returns rows written, or -1 - rows when full."""
@@ -133,7 +135,7 @@ def close_up_to(
             continue
         if k == rows.shape[0]:
             return -1 - k
-        close_bar(b, rows[k], prices[k], sizes[k])
+        close_bar(b, rows[k], prices[k], sizes[k], levels[k])
         k += 1
     return k
 
@@ -181,6 +183,8 @@ def act(b: BookState, record: Any, note: Any) -> None:
         acc[A_BACKWARDS] += record.notes & NOTE_BACKWARDS
         if record.action == ACTION_TRADE:
             trade(b, record, t)
+    if record.action == ACTION_TRADE and b.watch[WATCH_ON]:
+        trade_at_levels(b, record.price, record.size)
     if record.flags & F_LAST:
         sample(b, t, True)
         s[S_EVENT_OPEN] = 0
@@ -195,6 +199,7 @@ def advance(
     rows: NDArray[Any],
     prices: NDArray[np.float64],
     sizes: NDArray[np.int64],
+    levels: NDArray[np.int64],
     k: int,
 ) -> tuple[int, int, int]:
     """Run over `events[i:]`; returns (next record, rows written, why it stopped)."""
@@ -227,7 +232,7 @@ def advance(
             else:
                 t = max(min(record.ts_event, record.ts_recv), record.ts_recv - LATENESS_NS)
             t = max(t, s[S_T])
-            k = close_up_to(b, t, rows, prices, sizes, k) if s[S_STARTED] else k
+            k = close_up_to(b, t, rows, prices, sizes, levels, k) if s[S_STARTED] else k
             if k < 0:
                 return i, -1 - k, BARS_FULL
             arrive(b, t)
@@ -259,6 +264,7 @@ def close(
     rows: NDArray[Any],
     prices: NDArray[np.float64],
     sizes: NDArray[np.int64],
+    levels: NDArray[np.int64],
     k: int,
 ) -> int:
     """A clock mark: later records have t >= mark - L, so older bars can no longer change.
@@ -275,4 +281,4 @@ def close(
         end_event(b)
     if s[S_SNAP_OPEN] or s[S_EVENT_OPEN]:
         return k
-    return close_up_to(b, mark - LATENESS_NS, rows, prices, sizes, k)
+    return close_up_to(b, mark - LATENESS_NS, rows, prices, sizes, levels, k)

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from spymaster.contracts.event import BAR_NS, BOOK_LEVELS, LATENESS_NS
 from spymaster.kernel import clock, layout, orders
 from spymaster.kernel.layout import I64, NONE, BookState
+from spymaster.kernel.level_book import MAX_WATCHED, V_SIZE, WATCH_ON, Watch, no_watch
 from spymaster.kernel.state import pack, unpack
 
-_KIND, _VERSION = "BOOK", 1
+_KIND, _VERSION = "BOOK", 2
 _ROOM = 512
 
 
@@ -29,6 +30,7 @@ class BookParams:
     trading: Sequence[tuple[int, int]]
     dense: bool  # futures and stocks: a bar without events is a row too
     warm: bool = True
+    watch: Watch | None = None  # the levels to follow, of the selected contract
 
     def array(self) -> I64:
         """The parameters as the kernel reads them."""
@@ -44,11 +46,12 @@ class BookParams:
 
 
 class Bars(NamedTuple):
-    """Closed bars: rows of silver.bar_5s, and ten levels per side at each close."""
+    """Closed bars: rows of silver.bar_5s, ten levels per side at each close, watched prices."""
 
     rows: NDArray[Any]  # [n]
     prices: NDArray[np.float64]  # [n, side, level], NaN: none
     sizes: I64  # [n, side, (size, count), level]
+    levels: I64  # [n, MAX_WATCHED or 0, V_SIZE], rows as level_book.py has them
 
 
 def _new_state(params: BookParams) -> BookState:
@@ -58,6 +61,7 @@ def _new_state(params: BookParams) -> BookState:
     s[layout.S_DIRTY] = 1
     top = np.zeros((2, 2, layout.TOP_LEVELS), np.int64)
     top[:, layout.TOP_KEY] = NONE
+    watch, watched, windows = params.watch.arrays() if params.watch else no_watch()
     return BookState(
         p=params.array(),
         s=s,
@@ -68,6 +72,9 @@ def _new_state(params: BookParams) -> BookState:
         top=top,
         held=np.zeros((2, 2), np.int64),
         acc=np.zeros(layout.A_SIZE, np.int64),
+        watch=watch,
+        watched=watched,
+        windows=windows,
     )
 
 
@@ -189,15 +196,17 @@ class ContractBook:
         return book
 
     def _room(self, n: int = _ROOM) -> Bars:
+        watched = MAX_WATCHED if self._state.watch[WATCH_ON] else 0
         return Bars(
             np.zeros(n, self._dtype),
             np.zeros((n, 2, BOOK_LEVELS)),
             np.zeros((n, 2, 2, BOOK_LEVELS), np.int64),
+            np.zeros((n, watched, V_SIZE), np.int64),
         )
 
     def _keep(self, bars: Bars, k: int) -> None:
         if k:
-            self._bars.append(Bars(bars.rows[:k], bars.prices[:k], bars.sizes[:k]))
+            self._bars.append(Bars(bars.rows[:k], bars.prices[:k], bars.sizes[:k], bars.levels[:k]))
 
     def _take(self) -> Bars:
         kept, self._bars = self._bars, []
@@ -207,6 +216,7 @@ class ContractBook:
             np.concatenate([b.rows for b in kept]),
             np.concatenate([b.prices for b in kept]),
             np.concatenate([b.sizes for b in kept]),
+            np.concatenate([b.levels for b in kept]),
         )
 
     def _grow(self, stopped: int) -> None:

@@ -3,7 +3,8 @@
 Everything is oriented: "ahead" is the side beyond the level, "behind" the side price comes from.
 Distances are positive before the level is reached. Medians are those of the vector's own bar, also
 for the bars of a window. A window's statistics are of the bars that have a value, at least three
-quarters of them (all of 3); a change of mid needs two valid bars in a row.
+quarters of them (all of 3); a change of mid needs two valid bars in a row. "At the level" is within
+touch of it, whichever way the best prices are.
 """
 
 from __future__ import annotations
@@ -51,8 +52,6 @@ NOW: tuple[tuple[str, str, str], ...] = (
     ("depth_10_behind", _MEDIAN, "size over 10 levels behind"),
     ("depth_4t_ahead", _MEDIAN, "size within 4 ticks of mid ahead"),
     ("depth_4t_behind", _MEDIAN, "size within 4 ticks of mid behind"),
-    ("depth_8t_ahead", _MEDIAN, "size within 8 ticks of mid ahead"),
-    ("depth_8t_behind", _MEDIAN, "size within 8 ticks of mid behind"),
     ("depth_20t_ahead", _MEDIAN, "size within 20 ticks of mid ahead"),
     ("depth_20t_behind", _MEDIAN, "size within 20 ticks of mid behind"),
     ("tw_sz_ahead", _MEDIAN, "time-weighted size at the best price ahead"),
@@ -74,8 +73,6 @@ NOW: tuple[tuple[str, str, str], ...] = (
     ("added_behind", _MEDIAN + " (both sides)", "new size behind"),
     ("pulled_ahead", _MEDIAN + " (both sides)", "cancelled size ahead"),
     ("pulled_behind", _MEDIAN + " (both sides)", "cancelled size behind"),
-    ("executed_ahead", _MEDIAN + " (of volume)", "executed resting size ahead"),
-    ("executed_behind", _MEDIAN + " (of volume)", "executed resting size behind"),
     ("refilled_ahead", _MEDIAN + " (of volume)", "iceberg refills ahead"),
     ("refilled_behind", _MEDIAN + " (of volume)", "iceberg refills behind"),
     ("queue_age_ahead", "s", "size-weighted age of the best queue ahead"),
@@ -90,6 +87,26 @@ NOW: tuple[tuple[str, str, str], ...] = (
     ("mean_order_behind", _MEDIAN, "mean order size at the best price behind"),
     ("executed_old_ahead", "0..1", "share of executed size older than 1 s, ahead"),
     ("executed_old_behind", "0..1", "share of executed size older than 1 s, behind"),
+    ("level_ahead_sz", _MEDIAN + " (over 10 levels)", "resting at the level, ahead"),
+    ("level_behind_sz", _MEDIAN + " (over 10 levels)", "resting at the level, behind"),
+    ("level_ahead_ct", _MEDIAN + " (at the best)", "orders at the level, ahead"),
+    ("level_behind_ct", _MEDIAN + " (at the best)", "orders at the level, behind"),
+    ("level_added_ahead", _MEDIAN + " (both sides)", "new size at the level, ahead"),
+    ("level_added_behind", _MEDIAN + " (both sides)", "new size at the level, behind"),
+    ("level_pulled_ahead", _MEDIAN + " (both sides)", "cancelled size at the level, ahead"),
+    ("level_pulled_behind", _MEDIAN + " (both sides)", "cancelled size at the level, behind"),
+    ("level_executed_ahead", _MEDIAN + " (of volume)", "executed size at the level, ahead"),
+    ("level_executed_behind", _MEDIAN + " (of volume)", "executed size at the level, behind"),
+    ("level_refilled_ahead", _MEDIAN + " (of volume)", "iceberg refills at the level, ahead"),
+    ("level_refilled_behind", _MEDIAN + " (of volume)", "iceberg refills at the level, behind"),
+    ("level_refill_share_ahead", "ratio", "refilled / executed at the level, ahead"),
+    ("level_refill_share_behind", "ratio", "refilled / executed at the level, behind"),
+    ("level_volume", _MEDIAN + " (of volume)", "traded at the level in the bar"),
+    (
+        "absorption",
+        "ratio",
+        "traded at the level in this episode / size that rests there, both sides",
+    ),
 )
 
 SERIES: tuple[tuple[str, str, str], ...] = (

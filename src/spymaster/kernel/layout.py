@@ -136,6 +136,9 @@ class BookState(NamedTuple):
     top: I64  # [2, 2, TOP_LEVELS]
     held: I64  # [2, 2]: best size and depth per side at the last sample
     acc: I64  # [A_SIZE]
+    watch: I64  # [3], as level_book.py has it
+    watched: I64  # [MAX_WATCHED, V_SIZE], the levels that are followed
+    windows: I64  # [2, 6], windows whose extremes become levels
 
 
 @hot

@@ -12,29 +12,35 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spymaster.contracts.silver import LEVEL_TYPES
-from spymaster.kernel.compiled import compiled
+from spymaster.kernel.compiled import compiled, hot
 from spymaster.kernel.layout import I64, NONE
 from spymaster.kernel.state import pack, unpack
 
 #: `type` indexes LEVEL_TYPES, `price` is in steps, `known_at` ns UTC.
 LEVEL = np.dtype([("type", "<i8"), ("price", "<i8"), ("known_at", "<i8")])
 
-_START, _END, _HIGH, _LOW, _TRADES, _TOLD = range(6)
+# A window whose extremes become levels: a row of `windows`
+W_START, W_END, W_HIGH, W_LOW, W_TRADES, W_TOLD = range(6)
 _HIGH_TYPE = (LEVEL_TYPES.index("PM_HIGH"), LEVEL_TYPES.index("OR_HIGH"))
 _LOW_TYPE = (LEVEL_TYPES.index("PM_LOW"), LEVEL_TYPES.index("OR_LOW"))
+
+
+@hot
+def extend(windows: I64, t: int, price: int) -> None:
+    """A trade is part of every window it lies in."""
+    for w in range(windows.shape[0]):
+        if windows[w, W_START] <= t < windows[w, W_END]:
+            if windows[w, W_TRADES] == 0 or price > windows[w, W_HIGH]:
+                windows[w, W_HIGH] = price
+            if windows[w, W_TRADES] == 0 or price < windows[w, W_LOW]:
+                windows[w, W_LOW] = price
+            windows[w, W_TRADES] += 1
 
 
 @compiled
 def _follow(windows: I64, trades: NDArray[Any]) -> None:
     for i in range(trades.shape[0]):
-        t, price = trades[i].t, trades[i].price
-        for w in range(windows.shape[0]):
-            if windows[w, _START] <= t < windows[w, _END]:
-                if windows[w, _TRADES] == 0 or price > windows[w, _HIGH]:
-                    windows[w, _HIGH] = price
-                if windows[w, _TRADES] == 0 or price < windows[w, _LOW]:
-                    windows[w, _LOW] = price
-                windows[w, _TRADES] += 1
+        extend(windows, trades[i].t, trades[i].price)
 
 
 class SessionLevels:
@@ -67,11 +73,11 @@ class SessionLevels:
         told: list[tuple[int, int, int]] = [(a, b, c) for a, b, c in self._previous.tolist()]
         self._previous = self._previous[:0]
         for w, row in enumerate(self._windows):
-            if row[_TOLD] == 0 and watermark != NONE and watermark >= row[_END]:
-                row[_TOLD] = 1
-                if row[_TRADES]:
-                    told.append((_HIGH_TYPE[w], int(row[_HIGH]), int(row[_END])))
-                    told.append((_LOW_TYPE[w], int(row[_LOW]), int(row[_END])))
+            if row[W_TOLD] == 0 and watermark != NONE and watermark >= row[W_END]:
+                row[W_TOLD] = 1
+                if row[W_TRADES]:
+                    told.append((_HIGH_TYPE[w], int(row[W_HIGH]), int(row[W_END])))
+                    told.append((_LOW_TYPE[w], int(row[W_LOW]), int(row[W_END])))
         return np.array(sorted(told, key=lambda level: (level[2], level[0])), LEVEL)
 
     def to_bytes(self) -> bytes:

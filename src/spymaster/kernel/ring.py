@@ -1,4 +1,4 @@
-"""The last bars as vectors look back on them: a ring of 30 quantities over 360 bars.
+"""The last bars as vectors look back on them: a ring of 29 quantities over 360 bars.
 
 Unoriented; prices in steps and ticks. An invalid bar is a bar without values.
 """
@@ -23,10 +23,10 @@ LONGEST = max(WINDOWS)
 (
     MID2, SPREAD, MICRO, IMB1, IMB5, OFI, TRADE_IMB, VOLUME, EVENTS,
     ADD_B, ADD_A, PULL_B, PULL_A, DEPTH_B, DEPTH_A, AGE_B, AGE_A, MOVE,
-    ADDS, PULLS, TRADES, BEST_SZ, BEST_CT, DEPTH10, DEPTH4, DEPTH8, DEPTH20,
+    ADDS, PULLS, TRADES, BEST_SZ, BEST_CT, DEPTH10, DEPTH4, DEPTH20,
     TW_SZ, TW_DEPTH, ORDER,
-) = range(30)  # fmt: skip
-N_RING = 30
+) = range(29)  # fmt: skip
+N_RING = 29
 FIRST_MEDIAN = ADDS
 
 # Parameters
@@ -47,13 +47,13 @@ def mean_depth(row: Any) -> float:
 
 
 @compiled
-def _mid2(px: float, step: int) -> float:
+def half_steps(px: float, step: int) -> float:
     """A mid in half-steps, exact again: a whole number."""
     return np.rint(px * 2e9 / step)
 
 
 @compiled
-def _micro_lead(row: Any) -> float:
+def micro_lead(row: Any) -> float:
     """Microprice less mid, in spreads: the same number with the other sign in the mirror."""
     return row.imbalance_1 / 2.0
 
@@ -77,9 +77,9 @@ def remember(b: VectorState, row: Any) -> None:
     if not row.valid:
         c[:] = np.nan
         return
-    c[MID2] = _mid2(row.mid, step)
+    c[MID2] = half_steps(row.mid, step)
     c[SPREAD] = np.rint(row.spread * 1e9 / step) / tick
-    c[MICRO] = c[SPREAD] * _micro_lead(row)
+    c[MICRO] = c[SPREAD] * micro_lead(row)
     c[IMB1] = row.imbalance_1
     c[IMB5] = row.imbalance_5
     c[OFI] = row.ofi / mean_depth(row)
@@ -98,7 +98,6 @@ def remember(b: VectorState, row: Any) -> None:
     c[BEST_CT] = (row.bid_ct + row.ask_ct) / 2.0
     c[DEPTH10] = (row.bid_depth_10 + row.ask_depth_10) / 2.0
     c[DEPTH4] = (row.bid_depth_4t + row.ask_depth_4t) / 2.0
-    c[DEPTH8] = (row.bid_depth_8t + row.ask_depth_8t) / 2.0
     c[DEPTH20] = (row.bid_depth_20t + row.ask_depth_20t) / 2.0
     c[TW_SZ] = (row.tw_bid_sz + row.tw_ask_sz) / 2.0
     c[TW_DEPTH] = (row.tw_bid_depth_10 + row.tw_ask_depth_10) / 2.0

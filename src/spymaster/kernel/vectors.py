@@ -2,7 +2,7 @@
 
 Domain, section 6. Oriented: coming from above (side -1) bid and ask swap and price differences
 change sign, so that a market and its mirror image give the same vector. Built from the rows of
-silver.bar_5s alone; names and order in `features.py`.
+silver.bar_5s and silver.level_book; names and order in `features.py`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spymaster.contracts.event import BAR_NS
+from spymaster.kernel.at_level import at_level
 from spymaster.kernel.compiled import compiled
 from spymaster.kernel.features import (
     CONTEXT,
@@ -23,6 +24,8 @@ from spymaster.kernel.features import (
     STATISTICS,
     WINDOWS,
 )
+from spymaster.kernel.layout import I64
+from spymaster.kernel.level_book import V_PRICE
 from spymaster.kernel.ring import (
     ADD_A,
     ADD_B,
@@ -32,7 +35,6 @@ from spymaster.kernel.ring import (
     BEST_CT,
     BEST_SZ,
     DEPTH4,
-    DEPTH8,
     DEPTH10,
     DEPTH20,
     DEPTH_A,
@@ -120,8 +122,6 @@ def _now(b: VectorState, row: Any, level: int, side: int, med: F64, out: F64) ->
         _pick(up, row.bid_depth_10, row.ask_depth_10) / med[DEPTH10],
         _pick(up, row.ask_depth_4t, row.bid_depth_4t) / med[DEPTH4],
         _pick(up, row.bid_depth_4t, row.ask_depth_4t) / med[DEPTH4],
-        _pick(up, row.ask_depth_8t, row.bid_depth_8t) / med[DEPTH8],
-        _pick(up, row.bid_depth_8t, row.ask_depth_8t) / med[DEPTH8],
         _pick(up, row.ask_depth_20t, row.bid_depth_20t) / med[DEPTH20],
         _pick(up, row.bid_depth_20t, row.ask_depth_20t) / med[DEPTH20],
         _pick(up, row.tw_ask_sz, row.tw_bid_sz) / med[TW_SZ],
@@ -143,8 +143,6 @@ def _now(b: VectorState, row: Any, level: int, side: int, med: F64, out: F64) ->
         _pick(up, row.bid_added_sz, row.ask_added_sz) / med[ADDS],
         _pick(up, row.ask_cancelled_sz, row.bid_cancelled_sz) / med[PULLS],
         _pick(up, row.bid_cancelled_sz, row.ask_cancelled_sz) / med[PULLS],
-        _pick(up, row.ask_executed_sz, row.bid_executed_sz) / med[VOLUME],
-        _pick(up, row.bid_executed_sz, row.ask_executed_sz) / med[VOLUME],
         _pick(up, row.ask_refilled_sz, row.bid_refilled_sz) / med[VOLUME],
         _pick(up, row.bid_refilled_sz, row.ask_refilled_sz) / med[VOLUME],
         _pick(up, row.ask_queue_age_s, row.bid_queue_age_s),
@@ -223,7 +221,9 @@ def _context(b: VectorState, setup: Any, med: F64, out: F64) -> None:
 
 
 @compiled
-def _advance(b: VectorState, bars: NDArray[Any], setups: NDArray[Any], out: F64) -> None:
+def _advance(
+    b: VectorState, bars: NDArray[Any], watched: I64, setups: NDArray[Any], out: F64
+) -> None:
     med = np.empty(N_RING)
     scratch = np.empty(MEDIAN_BARS)
     y = np.empty((_N_SERIES, LONGEST))
@@ -237,6 +237,9 @@ def _advance(b: VectorState, bars: NDArray[Any], setups: NDArray[Any], out: F64)
             setup = setups[j]
             row = out[j]
             _now(b, bars[k], setup.price, setup.side, med, row)
+            for i in range(watched.shape[1]):
+                if watched[k, i, V_PRICE] == setup.price:
+                    at_level(watched[k, i], setup, med, row)
             _series(b, setup.price, setup.side, med, y)
             at = _LOOKBACK_AT
             for q in range(_N_SERIES):
@@ -265,17 +268,18 @@ class SetupVectors:
         )
 
     def advance(
-        self, bars: NDArray[Any], levels: NDArray[Any], setups: NDArray[Any]
+        self, bars: NDArray[Any], watched: I64, levels: NDArray[Any], setups: NDArray[Any]
     ) -> NDArray[np.float64]:
         """Take closed bars (rows of silver.bar_5s), levels (`LEVEL`), and the setups of those bars.
 
+        `watched` [bars, levels, V_SIZE] is what they saw at the levels, as level_book.py has it.
         Returns float64[len(setups), N_FEATURES]; missing is NaN, there is no -0.0 and no infinity.
         """
         if len(levels):
             known = np.concatenate([self._state.levels, levels.view(np.int64).reshape(-1, 3)])
             self._state = self._state._replace(levels=known)
         out = np.full((len(setups), N_FEATURES), np.nan)
-        _advance(self._state, bars, setups, out)
+        _advance(self._state, bars, watched, setups, out)
         return out
 
     def to_bytes(self) -> bytes:

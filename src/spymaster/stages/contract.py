@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from spymaster.contracts.event import LATENESS_NS
 from spymaster.kernel.approach import ApproachParams
 from spymaster.kernel.contract_book import BookParams
+from spymaster.kernel.level_book import Watch
+from spymaster.market.scale import Scale
 from spymaster.market.sessions import Session
 from spymaster.settings import ApproachSettings
 
@@ -17,7 +19,9 @@ class ContractDay:
     """One contract in one session: its grid, the session's windows, and what was known before.
 
     `selected`: levels, episodes and vectors are made for it. `previous` holds the levels of the
-    day before (PD_HIGH, PD_LOW, PD_CLOSE) in 1e-9 currency, as far as there are any.
+    day before (PD_HIGH, PD_LOW, PD_CLOSE) in 1e-9 currency, as far as there are any;
+    `previous_volume` is that of the previous complete session; `scale` holds the day's touch and
+    barrier, by default the configured ones.
     """
 
     contract_id: str
@@ -29,6 +33,8 @@ class ContractDay:
     model_id: str
     selected: bool
     previous: Mapping[str, int] = field(default_factory=dict)
+    previous_volume: int | None = None
+    scale: Scale | None = None
     warm: bool = True
 
     @property
@@ -37,11 +43,11 @@ class ContractDay:
 
     @property
     def touch_ticks(self) -> int:
-        return self.approach.touch_ticks
+        return self.scale.touch_ticks if self.scale else self.approach.touch_ticks
 
     @property
     def barrier_ticks(self) -> int:
-        return self.approach.barrier_ticks
+        return self.scale.barrier_ticks if self.scale else self.approach.barrier_ticks
 
     def book_params(self) -> BookParams:
         s = self.session
@@ -53,7 +59,14 @@ class ContractDay:
             trading=[(w.start, w.end) for w in s.trading],
             dense=self.instrument_type != "OPT",
             warm=self.warm,
+            watch=self._watch() if self.selected else None,
         )
+
+    def _watch(self) -> Watch:
+        s = self.session
+        windows = [(w.start, w.end) for w in (s.premarket, s.opening_range)]
+        prices = [price // self.price_step for price in self.previous.values()]
+        return Watch(self.touch_ticks * self.tick_steps, windows, prices)
 
     def approach_params(self) -> ApproachParams:
         s, a = self.session, self.approach

@@ -32,7 +32,12 @@ _OPEN = np.dtype([("price", "<i8"), ("vector_time", "<i8"), ("hash", "<i8", 2)])
 class GoldExtractSetupVectors:
     """The vectors of a contract, oriented so that a market and its mirror image look the same."""
 
-    reads = ("silver.bar_5s", "silver.session_levels", "silver.level_approach_2m")
+    reads = (
+        "silver.bar_5s",
+        "silver.level_book",
+        "silver.session_levels",
+        "silver.level_approach_2m",
+    )
     writes = ("gold.setup_vectors", "gold.labels")
 
     def __init__(self, day: ContractDay, spec: str) -> None:
@@ -45,12 +50,15 @@ class GoldExtractSetupVectors:
     def advance(
         self,
         bars: NDArray[Any],
+        watched: NDArray[np.int64],
         levels: NDArray[Any],
         setups: NDArray[Any],
         episodes: NDArray[Any],
     ) -> list[Rows]:
-        """Take closed bars, levels that became known, setups of those bars, finished episodes."""
-        vectors = self._vectors.advance(bars, levels, setups)
+        """Take closed bars and what they saw at the levels, levels that became known, setups of
+        those bars, finished episodes.
+        """
+        vectors = self._vectors.advance(bars, watched, levels, setups)
         rows = self._vector_rows(setups, vectors) if len(setups) else []
         return rows + self._label_rows(episodes)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from spymaster.stages.contract import ContractDay
@@ -15,14 +16,15 @@ class SilverFilterFirst4Hours:
     What comes before focus stays: an approach may begin there, and a window look back to it.
     """
 
-    reads = ("silver.mbo_normalized", "silver.bar_5s")
+    reads = ("silver.mbo_normalized", "silver.bar_5s", "silver.level_book")
     writes: tuple[str, ...] = ()
 
     def __init__(self, day: ContractDay) -> None:
         self._focus = day.session.focus
 
     def advance(
-        self, trades: NDArray[Any], bars: NDArray[Any]
-    ) -> tuple[NDArray[Any], NDArray[Any]]:
-        """The trades (`TRADE`) and bars up to the end of focus."""
-        return trades[trades["t"] < self._focus.end], bars[bars["bar_end"] <= self._focus.end]
+        self, trades: NDArray[Any], bars: NDArray[Any], watched: NDArray[np.int64]
+    ) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.int64]]:
+        """The trades (`TRADE`), bars, and what these saw at the levels, up to the end of focus."""
+        kept = bars["bar_end"] <= self._focus.end
+        return trades[trades["t"] < self._focus.end], bars[kept], watched[kept]

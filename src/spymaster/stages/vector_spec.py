@@ -10,7 +10,7 @@ from spymaster.contracts.event import BAR_NS, LATENESS_NS
 from spymaster.kernel.features import CONTEXT, FEATURES, NOW, SERIES, STATISTICS, WINDOWS
 from spymaster.settings import UnderlierSettings
 
-VERSION = 1
+VERSION = 2
 
 
 def lookback_spec(settings: UnderlierSettings) -> str:
