@@ -1,61 +1,45 @@
-"""Speed of history, side by side in one run: decoding alone, the kernel, the whole way, a peer.
+"""Speed and memory of history, side by side in one run; `make bench` writes docs/benchmarks.md.
 
-`make bench` writes docs/benchmarks.md. Records decoded are counted; compile time is apart.
+Records decoded are counted; compile time is told apart; every run of the whole way is a fresh
+process with a lake of its own. Give sizes (millions of records) to measure others than the
+default: `python -m bench.history 1 5`.
 """
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import databento
-import numpy as np
 
-from spymaster.contracts import TABLES
-from spymaster.contracts.event import EVENT
-from spymaster.contracts.numpy_dtype import numpy_dtype
-from spymaster.engines.local import LocalEngine
-from spymaster.engines.source import DbnSource
+from bench.contracts import contracts_table
+from bench.groups import groups_table
+from bench.kernel import busiest, kernel_lines
+from bench.machine import Line, table, timed, whole_way
+from bench.statistics import statistics_table
 from spymaster.engines.warm import warm_up
 from spymaster.feed.dbn import DbnReader
 from spymaster.feed.simulator import SimulationConfig, simulate
-from spymaster.kernel.contract_book import BookParams, ContractBook
 from spymaster.lake.lineage import machine
-from spymaster.lake.manifest import Manifest
-from spymaster.settings import Settings
 
-EVENTS = 3_000_000
-DOCS = Path(__file__).parents[1] / "docs" / "benchmarks.md"
-
-
-@dataclass
-class Line:
-    """One measured thing."""
-
-    what: str
-    records: int
-    seconds: float
-
-    def markdown(self, floor: float) -> str:
-        rate = self.records / self.seconds / 1e6
-        share = rate / floor
-        return f"| {self.what} | {self.records:,} | {self.seconds:.2f} | {rate:.2f} | {share:.2f} |"
+HOME = Path(__file__).parents[1]
+DOCS = HOME / "docs" / "benchmarks.md"
+PEERS = HOME / ".venv-peers"
+#: The peers' releases, in an environment of their own.
+PEER_PACKAGES = ("nautilus_trader==1.221.0", "hftbacktest==2.4.2", "databento==0.87.0", "numba",
+                 "polars", "pyarrow")  # fmt: skip
+SIZES = (1, 5, 20, 60)
 
 
-def timed(what: str, work: Callable[[], int], repeat: int = 3) -> Line:
-    """The best of some runs; `work` returns how many records it saw."""
-    best, records = float("inf"), 0
-    for _ in range(repeat):
-        started = time.perf_counter()
-        records = work()
-        best = min(best, time.perf_counter() - started)
-    return Line(what, records, best)
+def real_files() -> list[Path]:
+    """The vendor's evening, where it is."""
+    folder = Path(os.environ.get("SPYMASTER_TEST_DATA", HOME.parent / "shared" / "data"))
+    return sorted((folder / "es-mbo").glob("*20231225.mbo.dbn.zst"))
 
 
 def decode(files: list[Path]) -> int:
@@ -77,98 +61,121 @@ def to_df(files: list[Path]) -> int:
     return sum(len(databento.DBNStore.from_bytes(p.read_bytes()).to_df()) for p in files)
 
 
-def events_of(root: Path, files: list[Path]) -> tuple[Settings, list[tuple[Any, Any]]]:
-    """The kernel's events of landed files, contract by contract."""
-    settings = Settings.load(root=str(root))
-    engine = LocalEngine(settings)
-    engine.land(files)
-    source = DbnSource(engine.lake, settings, engine._defined(), 250_000)
-    chunks: list[tuple[Any, Any]] = []
-    for row in Manifest(engine.lake).rows().values():
-        if row["schema"] == "mbo":
-            chunks += source.events(row, time.time_ns)
-    return settings, chunks
+def peer_environment() -> Path:
+    """The peers' Python; made once."""
+    python = PEERS / "bin" / "python"
+    if not python.exists():
+        uv = str(Path(sys.executable).parent / "uv")
+        subprocess.run([uv, "venv", "-q", str(PEERS), "--python", sys.executable], check=True)
+        subprocess.run([uv, "pip", "install", "-q", "--python", str(python), *PEER_PACKAGES],
+                       check=True)  # fmt: skip
+    return python
 
 
-def kernel(chunks: list[tuple[Any, Any]]) -> Callable[[], int]:
-    """Book and bars of the busiest contract, all delivered features, one thread."""
-    dtype = numpy_dtype(TABLES["silver.bar_5s"])
-    busy = (
-        np.concatenate([e[e["contract"] == 0] for _, e in chunks]) if chunks else np.zeros(0, EVENT)
+def peers(file: Path, symbol: str) -> list[Line]:
+    """What others need for the records of one file."""
+    python, records, lines = peer_environment(), decode([file]), []
+    for name, what in (
+        ("nautilus", "nautilus_trader {}: DBN loader, L3 book"),
+        ("hftbacktest", "hftbacktest {}: conversion, no book"),
+    ):
+        done = subprocess.run(
+            [str(python), str(HOME / "bench" / "peers.py"), name, str(file), f"{symbol}.GLBX",
+             symbol],
+            check=True, capture_output=True, text=True,
+        )  # fmt: skip
+        told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        label = what.format(told["version"])
+        lines.append(Line(label, records, told["seconds"], peak=told["peak_mb"]))
+    return lines
+
+
+def mbo(files: list[Path]) -> list[Path]:
+    return [p for p in files if ".mbo." in p.name]
+
+
+def market(folder: Path, millions: int) -> list[Path]:
+    """A simulated day of ES, front month alone, of about so many million records."""
+    config = SimulationConfig(
+        sessions=1, contracts=1, events_per_session=millions * 1_000_000, seed=millions
     )
-    instrument = chunks[0][0][0]
-    first, last = int(busy["ts_recv"][0]), int(busy["ts_recv"][-1])
-    params = BookParams(
-        int(instrument.price_step), 1, first - 10**9, (first, last), [(first, last)], dense=True
-    )
-
-    def work() -> int:
-        book = ContractBook(params, dtype)
-        for at in range(0, len(busy), 250_000):
-            book.advance(busy[at : at + 250_000])
-        book.close(last)
-        return len(busy)
-
-    return work
-
-
-def whole_way(files: list[Path], folder: Path) -> Line:
-    """`.dbn.zst` to gold with all Delta layers, in a fresh process with its own peak memory."""
-    code = (
-        "import sys,time,resource\nfrom pathlib import Path\n"
-        "from spymaster.settings import Settings\nfrom spymaster.engines.local import LocalEngine\n"
-        "from spymaster.engines.warm import warm_up\nwarm_up()\n"
-        "files=[Path(p) for p in sys.argv[2:]]\nt=time.perf_counter()\n"
-        "r=LocalEngine(Settings.load(root=sys.argv[1])).run(files)\n"
-        "s=time.perf_counter()-t\n"
-        "print(r.records,s,resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(folder), *map(str, files)],
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    records, seconds, peak = done.stdout.split()
-    return Line(
-        f"`.dbn.zst` to gold, all layers, peak {int(peak) / 1024:.0f} MB",
-        int(records),
-        float(seconds),
-    )
+    return simulate(config, folder / f"market-{millions}").files
 
 
 def main() -> None:
-    """Measure and write the table."""
-    with tempfile.TemporaryDirectory() as text:
+    """Measure and write the tables."""
+    sizes = tuple(int(a) for a in sys.argv[1:]) or SIZES
+    middle = 20 if 20 in sizes else max(sizes)
+    with tempfile.TemporaryDirectory(dir=os.environ.get("SPYMASTER_BENCH_DIR")) as text:
         folder = Path(text)
-        print("simulating", flush=True)
-        made = simulate(SimulationConfig(sessions=1, events_per_session=EVENTS), folder / "market")
-        mbo = [p for p in made.files if ".mbo." in p.name]
         compile_seconds = warm_up()
-        _, chunks = events_of(folder / "a", made.files)
-        lines = [
-            timed("decoding alone (spymaster)", lambda: decode(mbo)),
-            timed("databento `to_ndarray`", lambda: to_ndarray(mbo)),
-            timed("databento `to_df`", lambda: to_df(mbo), 1),
-            timed("kernel: book and bars, one thread", kernel(chunks)),
-            whole_way(made.files, folder / "b"),
-        ]
-        stored = sum(p.stat().st_size for p in (folder / "b/lake/bronze/mbo").rglob("*.parquet"))
-        source = sum(p.stat().st_size for p in mbo)
-    floor = lines[0].records / lines[0].seconds / 1e6
-    body = "\n".join(line.markdown(floor) for line in lines)
+        sections = [_peers_section(folder, min(sizes)), _way_section(folder, sizes, middle)]
+        sections.append(_kernel_section(folder, middle))
+        sections.append(
+            "## The simulated day beside the real evening\n\n"
+            + statistics_table(real_files(), mbo(market(folder, middle)))
+        )
     DOCS.write_text(
         "# Benchmarks\n\nWritten by `make bench`; one run, side by side. Rates are millions of "
-        "records a second; ratios matter more than times.\n\n"
-        f"Machine: `{machine()}`\n\n"
-        f"Input: one simulated session of ES, two contracts, {lines[0].records:,} MBO records.\n\n"
-        "| what | records | seconds | million/s | of decoding alone |\n|---|---:|---:|---:|---:|\n"
-        f"{body}\n\n"
-        f"bronze.mbo takes {stored / source:.2f} of the `.dbn.zst` files' bytes "
-        f"({stored / lines[0].records:.1f} B a record). Compiling the kernel took "
-        f"{compile_seconds:.1f} s in this run (kept on disk after the first).\n"
+        "records decoded a second; ratios matter more than times.\n\n"
+        f"Machine: `{machine()}`, {os.cpu_count()} cores. Compiling the kernel took "
+        f"{compile_seconds:.1f} s in this run (kept on disk after the first), and is in no "
+        "figure.\n\n" + "\n".join(sections)
     )
     print(DOCS.read_text())
+
+
+def _peers_section(folder: Path, size: int) -> str:
+    files = mbo(market(folder, size))
+    lines = [
+        timed("decoding alone (spymaster)", lambda: decode(files)),
+        timed("databento `to_ndarray`", lambda: to_ndarray(files)),
+        timed("databento `to_df`", lambda: to_df(files), 1),
+        *peers(files[-1], "ESH4"),
+        whole_way("spymaster: `.dbn.zst` to gold, all layers", files, folder / "peers")[0],
+    ]
+    return (
+        f"## Beside others: a simulated day of {size} million records\n\n"
+        + table(lines, lines[0].rate)
+    )
+
+
+def _way_section(folder: Path, sizes: tuple[int, ...], middle: int) -> str:
+    lines, stored = [], ""
+    for size in sizes:
+        files = market(folder, size)
+        root = folder / f"lake-{size}"
+        line, told = whole_way(f"{size} million", files, root)
+        lines.append(line)
+        source = sum(p.stat().st_size for p in mbo(files))
+        kept = sum(p.stat().st_size for p in (root / "lake/bronze/mbo").rglob("*.parquet"))
+        stored += (
+            f"- {size} million: bronze.mbo takes {kept / source:.2f} of the `.dbn.zst` files' "
+            f"bytes ({kept / told['records']:.1f} B a record); {line.cpu:.1f} s of CPU, "
+            f"{line.cpu / line.records * 1e6:.2f} s a million\n"
+        )
+    floor = timed("", lambda: decode(mbo(market(folder, middle))), 1).rate
+    return (
+        "## `.dbn.zst` to gold, all Delta layers written, by the length of the day\n\n"
+        + table(lines, floor)
+        + "\n"
+        + stored
+    )
+
+
+def _kernel_section(folder: Path, middle: int) -> str:
+    simulated, step = busiest(mbo(market(folder, middle)))
+    real, real_step = busiest(real_files())
+    lines = kernel_lines(simulated, step, f"simulated day, {middle} million")
+    lines += kernel_lines(real, real_step, "real evening") if len(real) else []
+    return (
+        "## The kernel: book and bars of all features, one thread\n\n"
+        + table(lines, lines[0].rate)
+        + "\n## Many contracts in one loop, the same total of records\n\n"
+        + contracts_table(simulated, step)
+        + "\n## What each group of features costs\n\n"
+        + groups_table(mbo(market(folder, min(middle, 5))), folder)
+    )
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable
 from importlib.metadata import version
 
-
 Work = Callable[[], int]
 
 
