@@ -68,7 +68,7 @@ from numba import njit
 from spymaster.contracts import TABLES
 from spymaster.contracts.event import EVENT
 from spymaster.contracts.numpy_dtype import numpy_dtype
-from spymaster.kernel import bars, clock, vectors, window
+from spymaster.kernel import bars, books, vectors, window
 from spymaster.kernel.approach import SETUP
 from spymaster.kernel.contract_book import BookParams, ContractBook
 from spymaster.kernel.levels import LEVEL
@@ -92,7 +92,7 @@ def count(*functions):
     options = [f.targetoptions.get("fastmath", False) for f in functions]
     return [fused, floats, any(options)]
 
-kernel = (clock.advance, clock.close, bars.close_bar, vectors._advance, window.moments)
+kernel = (books.advance, books.close, bars.close_bar, vectors._advance, window.moments)
 print(json.dumps([count(*kernel), count(fast)]))
 """
 

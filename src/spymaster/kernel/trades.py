@@ -8,16 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spymaster.contracts.event import ACTION_TRADE, F_SNAPSHOT
+from spymaster.kernel.notes import Notes
 
 #: `price` in steps; `t` ns UTC, never decreasing within a contract.
 TRADE = np.dtype([("t", "<i8"), ("price", "<i8"), ("size", "<i8")])
 
 
-def trades_of(events: NDArray[Any], notes: NDArray[Any]) -> NDArray[Any]:
-    """The trades among a contract's records (`EVENT`) and their notes (`NOTE`)."""
+def trades_of(events: NDArray[Any], notes: Notes) -> NDArray[Any]:
+    """The trades (`TRADE`) among a contract's records (`EVENT`) and their notes."""
     traded = (events["action"] == ACTION_TRADE) & (events["flags"] & F_SNAPSHOT == 0)
     out = np.zeros(int(traded.sum()), TRADE)
-    out["t"] = notes["t"][traded]
+    out["t"] = notes.t[traded]
     out["price"] = events["price"][traded]
     out["size"] = events["size"][traded]
     return out

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spymaster.contracts.event import EVENT
-from spymaster.kernel.clock import NOTE
 from spymaster.kernel.contract_book import ContractBook
+from spymaster.kernel.notes import Notes, blank_notes
 from spymaster.kernel.state import pack, unpack
 from spymaster.kernel.summary import SessionSummary
 from spymaster.kernel.trades import trades_of
@@ -24,7 +24,7 @@ from spymaster.stages.silver_compute_bar_5s_features import SilverComputeBar5sFe
 from spymaster.stages.silver_extract_level_approach_2m import SilverExtractLevelApproach2m
 from spymaster.stages.silver_filter_first_4_hours import SilverFilterFirst4Hours
 
-_NO_EVENTS, _NO_NOTES = np.zeros(0, EVENT), np.zeros(0, NOTE)
+_NO_EVENTS, _NO_NOTES = np.zeros(0, EVENT), blank_notes(0)
 
 
 class ContractSession:
@@ -64,7 +64,7 @@ class ContractSession:
         bars, rows = self._bars.close(mark)
         return rows + self._follow(_NO_EVENTS, _NO_NOTES, bars)
 
-    def _follow(self, events: NDArray[Any], notes: NDArray[Any], bars: NDArray[Any]) -> list[Rows]:
+    def _follow(self, events: NDArray[Any], notes: Notes, bars: NDArray[Any]) -> list[Rows]:
         trades = trades_of(events, notes)
         self.summary.advance(trades)
         rows = self._levels.advance(events, notes, trades)

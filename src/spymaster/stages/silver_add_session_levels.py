@@ -12,12 +12,12 @@ from spymaster.contracts.event import ACTION_GAP, F_SNAPSHOT
 from spymaster.contracts.numpy_dtype import numpy_dtype
 from spymaster.contracts.silver import LEVEL_TYPES, WINDOWS
 from spymaster.kernel.levels import SessionLevels
+from spymaster.kernel.notes import Notes
 from spymaster.stages.contract import ContractDay
 from spymaster.stages.rows import Rows
 
 _NORMALIZED = numpy_dtype(TABLES["silver.mbo_normalized"])
 _LEVELS = numpy_dtype(TABLES["silver.session_levels"])
-_EFFECTS = ("t", "begins_event", "added_sz", "cancelled_sz", "executed_sz", "refilled_sz")
 
 
 class SilverAddSessionLevels:
@@ -37,26 +37,24 @@ class SilverAddSessionLevels:
             s.start,
         )
 
-    def advance(
-        self, events: NDArray[Any], notes: NDArray[Any], trades: NDArray[Any]
-    ) -> list[Rows]:
+    def advance(self, events: NDArray[Any], notes: Notes, trades: NDArray[Any]) -> list[Rows]:
         """Take events, their notes and the trades among them."""
         self._levels.advance(trades)
         hull = self._day.session.hull
-        kept = (notes["t"] >= hull.start) & (notes["t"] < hull.end)
+        kept = (notes.t >= hull.start) & (notes.t < hull.end)
         kept &= events["action"] != ACTION_GAP
         if not kept.any():
             return []
-        events, notes = events[kept], notes[kept]
+        events, notes = events[kept], notes.take(kept)
         out = np.zeros(len(events), _NORMALIZED)
         for name in ("ts_recv", "event_index"):
             out[name] = events[name]
-        for name in _EFFECTS:
-            out[name] = notes[name]
+        for name in Notes._fields:
+            out[name] = getattr(notes, name)
         out["is_snapshot"] = events["flags"] & F_SNAPSHOT != 0
         for name in WINDOWS:
             window = getattr(self._day.session, name)
-            out[f"in_{name}"] = (notes["t"] >= window.start) & (notes["t"] < window.end)
+            out[f"in_{name}"] = (notes.t >= window.start) & (notes.t < window.end)
         return [Rows("silver.mbo_normalized", out, self._id)]
 
     def close(self, watermark: int) -> tuple[NDArray[Any], list[Rows]]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from spymaster.contracts import TABLES
 from spymaster.contracts.event import BOOK_LEVELS
 from spymaster.contracts.numpy_dtype import numpy_dtype
-from spymaster.kernel.contract_book import Bars, ContractBook
+from spymaster.kernel.contract_book import Bars, ContractBook, Notes
 from spymaster.stages.contract import ContractDay
 from spymaster.stages.rows import Rows
 
@@ -29,8 +29,8 @@ class SilverComputeBar5sFeatures:
         self._id = {"contract_id": day.contract_id}
         self.book = ContractBook(day.book_params(), BAR_5S)
 
-    def advance(self, events: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any], list[Rows]]:
-        """Take events (`EVENT`): a note (`NOTE`) for each, the bars that closed, and their rows."""
+    def advance(self, events: NDArray[Any]) -> tuple[Notes, NDArray[Any], list[Rows]]:
+        """Take events (`EVENT`): a note for each, the bars that closed, and their rows."""
         notes, bars = self.book.advance(events)
         return notes, bars.rows, self._rows(bars)
 
