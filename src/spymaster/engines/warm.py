@@ -11,6 +11,8 @@ from spymaster.contracts.event import ACTION_ADD, ACTION_TRADE, BAR_NS, EVENT, F
 from spymaster.contracts.numpy_dtype import numpy_dtype
 from spymaster.feed.dbn_records import MBO_RECORD, WORDS, leading_mbo
 from spymaster.kernel.approach import SETUP, Approaches, ApproachParams
+from spymaster.kernel.books import Books
+from spymaster.kernel.columns import columns_of
 from spymaster.kernel.contract_book import BookParams, ContractBook
 from spymaster.kernel.levels import LEVEL, SessionLevels
 from spymaster.kernel.summary import SessionSummary
@@ -45,5 +47,10 @@ def warm_up() -> float:
     approaches.advance(trades, np.zeros(1, LEVEL), starts, valid)
     SetupVectors(1, 1, 0, 1).advance(bars.rows, np.zeros(1, LEVEL), np.zeros(1, SETUP))
     BronzeProcessDBN("", Instruments([]), {}).advance(np.zeros(1, MBO_RECORD))
+    columns_of(
+        np.zeros(1, MBO_RECORD), events, np.zeros(1, np.int64), np.zeros(1, np.int64),
+        (np.zeros(256, np.int32), np.zeros(256, np.int32)),
+    )  # fmt: skip
+    Books(numpy_dtype(TABLES["silver.bar_5s"])).advance(events[:0])
     leading_mbo(np.zeros(WORDS * 4, np.uint8), WORDS, 1)
     return time.perf_counter() - started

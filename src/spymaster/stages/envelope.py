@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from spymaster.contracts import TABLES
 from spymaster.contracts.arrow import to_arrow
-from spymaster.contracts.event import EVENT, F_SNAPSHOT, NOTE_BACKWARDS
-from spymaster.kernel.identity import UNDEF_PRICE
+from spymaster.contracts.event import EVENT, NOTE_BACKWARDS
+from spymaster.kernel.columns import columns_of
 from spymaster.kernel.layout import NONE
 from spymaster.market.identify import Instrument
 from spymaster.stages.bronze_process_dbn import payload_of
@@ -42,33 +42,22 @@ def envelope(
     partition: tuple[dt.date, str, str],
 ) -> pa.RecordBatch:
     """Rows of bronze.mbo from accepted DBN records and their events. `now` ns UTC."""
-    price = records["price"].astype(np.int64)
-    price[price == UNDEF_PRICE] = NONE
+    everything = np.arange(len(events))
+    c = columns_of(records, events, everything, everything, (_ACTION_CODE, _SIDE_CODE))
     session_date, underlier, instrument_type = partition
     return to_arrow(
         MBO,
         None,
         {
-            "event_time": records["ts_event"],
+            **c._asdict(),
+            "event_time": c.ts_event,
             "ingest_time": now,
             "venue": venue,
-            "symbol": _dictionary(events["contract"], [c.raw_symbol for c in contracts]),
-            "contract_id": _dictionary(events["contract"], [str(c.contract_id) for c in contracts]),
-            "action": _dictionary(_ACTION_CODE[records["action"]], list(_ACTIONS)),
-            "order_id": records["order_id"],
-            "side": _dictionary(_SIDE_CODE[records["side"]], list(_SIDES)),
-            "price": price,
-            "size": records["size"].astype(np.int64),
-            "sequence": records["sequence"].astype(np.int64),
+            "symbol": _dictionary(c.contract, [i.raw_symbol for i in contracts]),
+            "contract_id": _dictionary(c.contract, [str(i.contract_id) for i in contracts]),
+            "action": _dictionary(c.action, list(_ACTIONS)),
+            "side": _dictionary(c.side, list(_SIDES)),
             "payload": _payload(records, events),
-            "ts_recv": events["ts_recv"],
-            "event_index": events["event_index"],
-            "is_snapshot": records["flags"] & F_SNAPSHOT != 0,
-            "ts_in_delta": records["ts_in_delta"],
-            "flags": records["flags"].astype(np.int32),
-            "channel_id": records["channel_id"].astype(np.int32),
-            "publisher_id": records["publisher_id"].astype(np.int32),
-            "instrument_id": records["instrument_id"].astype(np.int64),
             "batch_id": batch_id,
             "session_date": session_date,
             "underlier": underlier,
