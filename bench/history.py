@@ -134,9 +134,8 @@ def _peers_section(folder: Path, size: int) -> str:
         *peers(files[-1], "ESH4"),
         whole_way("spymaster: `.dbn.zst` to gold, all layers", files, folder / "peers")[0],
     ]
-    return (
-        f"## Beside others: a simulated day of {size} million records\n\n"
-        + table(lines, lines[0].rate)
+    return f"## Beside others: a simulated day of {size} million records\n\n" + table(
+        lines, lines[0].rate
     )
 
 

@@ -1,4 +1,6 @@
-"""What others need for the same file, each as its documentation has it; run in their own environment.
+"""What others need for the same file, each as its documentation has it.
+
+Runs in their own environment.
 
 Usage: python peers.py nautilus|hftbacktest FILE SYMBOL RAW_SYMBOL. Prints one line of JSON.
 """

@@ -9,7 +9,7 @@ from spymaster.contracts.event import ACTION_GAP, BAR_NS, BOOK_LEVELS, F_SNAPSHO
 from spymaster.contracts.numpy_dtype import numpy_dtype
 from spymaster.contracts.silver import DIRECTIONS, LEVEL_TYPES, OUTCOMES
 from spymaster.kernel.approach import CENSORED, Approaches, ApproachParams
-from spymaster.kernel.contract_book import Bars, BookParams, ContractBook
+from spymaster.kernel.contract_book import Bars, BookParams, ContractBook, Notes
 from spymaster.kernel.level_book import Watch
 from spymaster.kernel.levels import SessionLevels
 from spymaster.kernel.primitives import Primitives
@@ -19,7 +19,6 @@ NONE = -(2**63)
 Row = dict[str, object]
 Tables = dict[str, list[Row]]
 BAR_5S = numpy_dtype(TABLES["silver.bar_5s"])
-_EFFECTS = ("t", "begins_event", "added_sz", "cancelled_sz", "executed_sz", "refilled_sz")
 
 
 def book_params(params, origin: int | None = None, watch: Watch | None = None) -> BookParams:
@@ -71,8 +70,8 @@ def kernel_tables(events: np.ndarray, s) -> Tables:
         )
     }
 
-    def follow(part: np.ndarray, notes: np.ndarray, bars: Bars) -> None:
-        trades = trades_of(part, notes)
+    def follow(part: np.ndarray, notes: Notes, bars: Bars) -> None:
+        trades = trades_of(part, np.zeros(len(part), np.int64), notes)
         levels.advance(trades)
         tables["silver.mbo_normalized"] += _normalized(part, notes, s.hull)
         tables["silver.bar_5s"] += rows_of(bars.rows, "silver.bar_5s")
@@ -118,11 +117,11 @@ def _dicts(records: np.ndarray) -> list[Row]:
     return [dict(zip(records.dtype.names, values, strict=True)) for values in records.tolist()]
 
 
-def _normalized(events: np.ndarray, notes: np.ndarray, hull: tuple[int, int]) -> list[Row]:
-    kept = (notes["t"] >= hull[0]) & (notes["t"] < hull[1]) & (events["action"] != ACTION_GAP)
+def _normalized(events: np.ndarray, notes: Notes, hull: tuple[int, int]) -> list[Row]:
+    kept = (notes.t >= hull[0]) & (notes.t < hull[1]) & (events["action"] != ACTION_GAP)
     columns = {name: events[name][kept].tolist() for name in ("ts_recv", "event_index")}
     columns["is_snapshot"] = (events["flags"][kept] & F_SNAPSHOT != 0).tolist()
-    columns |= {name: notes[name][kept].tolist() for name in _EFFECTS}
+    columns |= {name: getattr(notes, name)[kept].tolist() for name in Notes._fields}
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 

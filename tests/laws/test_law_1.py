@@ -68,7 +68,7 @@ from numba import njit
 from spymaster.contracts import TABLES
 from spymaster.contracts.event import EVENT
 from spymaster.contracts.numpy_dtype import numpy_dtype
-from spymaster.kernel import bars, clock, level_book, primitives, vectors, window
+from spymaster.kernel import bars, books, primitives, vectors, window
 from spymaster.kernel.approach import SETUP
 from spymaster.kernel.contract_book import BookParams, ContractBook
 from spymaster.kernel.levels import LEVEL
@@ -95,7 +95,7 @@ def count(*functions):
     return [fused, floats, any(options)]
 
 kernel = (
-    clock.advance, clock.close, bars.close_bar, primitives._advance, primitives.kyle_lambda,
+    books.advance, books.close, bars.close_bar, primitives._advance, primitives.kyle_lambda,
     vectors._advance, window.moments,
 )
 print(json.dumps([count(*kernel), count(fast)]))

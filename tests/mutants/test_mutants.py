@@ -35,14 +35,15 @@ class Mutant(NamedTuple):
 MUTANTS = {
     "a record acts on the wrong side": Mutant(
         "book",
-        "side = BID if record.side == SIDE_BID else ASK\n    now_us",
-        "side = ASK if record.side == SIDE_BID else BID\n    now_us",
+        "side = BID if record.side == SIDE_BID else ASK\n    at",
+        "side = ASK if record.side == SIDE_BID else BID\n    at",
     ),
     "F takes size off the book": Mutant(
         "book",
-        "            row[O_PENDING] += record.size\n",
-        "            row[O_PENDING] += record.size\n"
-        "            shrink(b, slot, min(record.size, row[O_SZ]))\n",
+        "        row[O_PENDING] += record.size\n",
+        "        row[O_PENDING] += record.size\n"
+        "        at = orders.place(b.table, b.s, record.order_id)\n"
+        "        shrink(b, at, min(record.size, row[O_SZ]))\n",
     ),
     "T acts on the book": Mutant(
         "book",
@@ -60,36 +61,49 @@ MUTANTS = {
     ),
     "a larger M keeps its place": Mutant(
         "book",
-        "            flow(b, ADDED, side, key, sz - left)\n        shrink(b, slot, old)\n"
-        "        rest(b, order_id, side, key, sz, now_us, 0)",
-        "            flow(b, ADDED, side, key, sz - left)\n        entry = row[O_ENTRY]\n"
-        "        shrink(b, slot, old)\n        rest(b, order_id, side, key, sz, entry, 0)",
+        "rest(b, slot, side, key, sz, micros(b.p, t), 0)\n    elif old > sz:",
+        "rest(b, slot, side, key, sz, row[O_ENTRY] if key == row[O_KEY] else micros(b.p, t), 0)\n"
+        "    elif old > sz:",
     ),
     "flow is counted within 9 ticks": Mutant("book", "NEAR_TICKS = 10", "NEAR_TICKS = 9"),
     "old means older than 3 s": Mutant("book", "OLD_US = 1_000_000", "OLD_US = 3_000_000"),
     "ages in a market snapshot are known": Mutant("book", "entry, AGE_UNKNOWN)", "entry, 0)"),
     "drift overlooks a changed size": Mutant("book", " and old[O_SZ] == new[N_SZ]:", ":"),
-    "R leaves the orders": Mutant("book", "        clear(b)\n        return\n", "        return\n"),
+    "R leaves the orders": Mutant(
+        "book", "            clear(b)\n        return\n", "            pass\n        return\n"
+    ),
     "the hash table deletes without shifting": Mutant(
         "orders", "if distance >= ((probe - hole) & mask):", "if distance < 0:"
     ),
     "a price is given a level twice": Mutant(
-        "ladder", "levels[side, L_KEY, high - 1] >= key", "levels[side, L_KEY, high - 1] > key"
+        "ladder", "if keys[side, middle] < key:", "if keys[side, middle] <= key:"
     ),
     "a queue loses those behind the one that left": Mutant(
-        "ladder", "orders[before - 1, O_NEXT] = behind", "orders[before - 1, O_NEXT] = 0"
+        "ladder", "orders[U(before - 1), O_NEXT] = behind", "orders[U(before - 1), O_NEXT] = 0"
     ),
     "depth counts one level too many": Mutant(
         "ladder", "first = n - depth\n", "first = n - depth - 1\n"
     ),
     "a queue's age forgets who left": Mutant(
-        "ladder", "    levels[side, L_AGE, i] -= sz * order[O_ENTRY]\n", ""
+        "ladder", "    level[L_AGE] -= sz * order[O_ENTRY]\n", ""
+    ),
+    "a level forgets that its largest order left": Mutant(
+        "ladder", "        level[L_MOST] = UNTOLD\n", "        pass\n"
+    ),
+    "an order that grows is not the largest": Mutant(
+        "ladder", "max(level[L_MOST], sz) if", "max(level[L_MOST], 1) if"
+    ),
+    "a level that is used again keeps its numbers": Mutant(
+        "ladder", "        level[c] = 0\n", "        level[c] = level[c] if c == 3 else 0\n"
+    ),
+    "a change of the best price goes unseen": Mutant(
+        "sample", "if s[S_CHANGED + side]:", "if s[S_CHANGED + side] and s[S_TENTH + side] != NONE:"
     ),
     "an unchanged best price is no order flow": Mutant(
         "sample", "gained = sz if key >= key_before", "gained = sz if key > key_before"
     ),
-    "a change of the best price goes unseen": Mutant(
-        "sample", "if first >= BOOK_LEVELS:", "if first >= BOOK_LEVELS or first == 0:"
+    "a change at the tenth level goes unseen": Mutant(
+        "ladder", "if key >= s[S_TENTH + side]", "if key > s[S_TENTH + side]"
     ),
     "mlofi is shifted by a level": Mutant(
         "sample", "b.acc[A_MLOFI + m] +=", "b.acc[A_MLOFI + (m + 1) % TOP_LEVELS] +="
@@ -124,7 +138,7 @@ MUTANTS = {
         "bars", "if record.side == SIDE_BID:", "if record.side != SIDE_ASK:"
     ),
     "of equally large orders the farthest wins": Mutant(
-        "bars", "[row - 1, O_SZ] > largest:", "[row - 1, O_SZ] >= largest:"
+        "bars", "if most > largest:", "if most >= largest:"
     ),
     "depth within 4 ticks stops before the fourth": Mutant(
         "bars", "- mid2) > reach:", "- mid2) >= reach:"
@@ -168,8 +182,8 @@ MUTANTS = {
     ),
     "R in trading hours leaves the book good": Mutant(
         "clock",
-        "if trading(b, t):\n            s[S_GOOD] = 0",
-        "if trading(b, t):\n            pass",
+        "if trading(b, t):\n        b.s[S_GOOD] = 0",
+        "if trading(b, t):\n        pass",
     ),
     "the low is the high": Mutant(
         "levels", "price < windows[w, W_LOW]", "price > windows[w, W_LOW]"

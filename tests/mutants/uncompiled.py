@@ -59,6 +59,9 @@ class _Numpy(types.ModuleType):
         out = np.zeros(shape, dtype)
         return out.view(Records) if out.dtype.names is not None else out
 
+    def empty(self, shape: Any, dtype: Any = float) -> np.ndarray:
+        return self.zeros(shape, dtype)
+
     def array(self, *args: Any) -> np.ndarray:
         out = np.array(*args)
         return out.view(Records) if out.dtype.names is not None else out

@@ -21,6 +21,7 @@ from spymaster.contracts.event import (
 )
 from spymaster.contracts.numpy_dtype import numpy_dtype
 from spymaster.kernel import ladder, orders
+from spymaster.kernel.arena import Arena, initialise
 from spymaster.kernel.contract_book import BookParams, ContractBook
 from spymaster.kernel.layout import (
     BID,
@@ -28,7 +29,6 @@ from spymaster.kernel.layout import (
     L_FIRST,
     L_KEY,
     L_SZ,
-    LEVEL_ROWS,
     O_KEY,
     O_NEXT,
     O_SZ,
@@ -38,6 +38,7 @@ from spymaster.kernel.layout import (
     S_N_ORDERS,
     S_SIZE,
     S_USED,
+    T_ROW,
 )
 
 NS = 1_000_000_000
@@ -77,7 +78,7 @@ class Desk:
         e["ts_recv"] = e["ts_event"] if recv is None else START + round(recv * NS)
         notes, bars = self.book.advance(e)
         self.bars += list(bars.rows)
-        return notes[0]
+        return notes.take(0)
 
     def stock(self, *, flags: int = F_LAST) -> None:
         """R, then 5 + 3 bid at 100 and 4 asked at 102."""
@@ -107,26 +108,26 @@ def desk() -> Desk:
 def test_modify_that_raises_size_loses_queue_priority(desk: Desk) -> None:
     note = desk.send("M", 1, "B", 100, 6)
     assert desk.book.queue(BUY, 100) == [(2, 3), (1, 6)]
-    assert (note["added_sz"], note["cancelled_sz"]) == (1, 0)
+    assert (note.added_sz, note.cancelled_sz) == (1, 0)
 
 
 def test_modify_that_lowers_size_keeps_its_place(desk: Desk) -> None:
     note = desk.send("M", 1, "B", 100, 2)
     assert desk.book.queue(BUY, 100) == [(1, 2), (2, 3)]
-    assert (note["added_sz"], note["cancelled_sz"]) == (0, 3)
+    assert (note.added_sz, note.cancelled_sz) == (0, 3)
 
 
 def test_modify_to_the_same_size_is_nothing(desk: Desk) -> None:
     note = desk.send("M", 1, "B", 100, 5)
     assert desk.book.queue(BUY, 100) == [(1, 5), (2, 3)]
-    assert (note["added_sz"], note["cancelled_sz"]) == (0, 0)
+    assert (note.added_sz, note.cancelled_sz) == (0, 0)
 
 
 def test_modify_to_another_price_cancels_there_and_adds_here(desk: Desk) -> None:
     note = desk.send("M", 1, "B", 101, 7)
     assert desk.book.queue(BUY, 100) == [(2, 3)]
     assert desk.book.queue(BUY, 101) == [(1, 7)]
-    assert (note["added_sz"], note["cancelled_sz"]) == (7, 5)
+    assert (note.added_sz, note.cancelled_sz) == (7, 5)
 
 
 @pytest.mark.parametrize("action", ["T", "F", "N"])
@@ -140,35 +141,35 @@ def test_cancel_after_a_fill_is_an_execution(desk: Desk) -> None:
     desk.send("T", 0, "A", 100, 5, flags=0)
     desk.send("F", 1, "B", 100, 5, flags=0)
     note = desk.send("C", 1, "B", 100, 5)
-    assert (note["executed_sz"], note["cancelled_sz"]) == (5, 0)
+    assert (note.executed_sz, note.cancelled_sz) == (5, 0)
     assert desk.book.queue(BUY, 100) == [(2, 3)]
 
 
 def test_partial_fill_then_modify_to_what_is_left_keeps_the_place(desk: Desk) -> None:
     desk.send("F", 1, "B", 100, 2, flags=0)
     note = desk.send("M", 1, "B", 100, 3)
-    assert (note["executed_sz"], note["refilled_sz"], note["cancelled_sz"]) == (2, 0, 0)
+    assert (note.executed_sz, note.refilled_sz, note.cancelled_sz) == (2, 0, 0)
     assert desk.book.queue(BUY, 100) == [(1, 3), (2, 3)]
 
 
 def test_an_iceberg_refill_is_neither_add_nor_cancel_and_goes_to_the_end(desk: Desk) -> None:
     desk.send("F", 1, "B", 100, 5, flags=0)
     note = desk.send("M", 1, "B", 100, 5)
-    assert (note["executed_sz"], note["refilled_sz"]) == (5, 5)
-    assert (note["added_sz"], note["cancelled_sz"]) == (0, 0)
+    assert (note.executed_sz, note.refilled_sz) == (5, 5)
+    assert (note.added_sz, note.cancelled_sz) == (0, 0)
     assert desk.book.queue(BUY, 100) == [(2, 3), (1, 5)]
 
 
 def test_a_fill_does_not_explain_a_cancel_of_a_later_ts_event(desk: Desk) -> None:
     desk.send("F", 1, "B", 100, 5)
     note = desk.send("C", 1, "B", 100, 5, at=1.0)
-    assert (note["executed_sz"], note["cancelled_sz"]) == (0, 5)
+    assert (note.executed_sz, note.cancelled_sz) == (0, 5)
 
 
 def test_a_fill_is_used_up_once(desk: Desk) -> None:
     desk.send("F", 1, "B", 100, 2)
-    assert desk.send("C", 1, "B", 100, 2)["executed_sz"] == 2
-    assert desk.send("C", 1, "B", 100, 3)["cancelled_sz"] == 3
+    assert desk.send("C", 1, "B", 100, 2).executed_sz == 2
+    assert desk.send("C", 1, "B", 100, 3).cancelled_sz == 3
 
 
 def test_a_partial_cancel_after_a_fill_leaves_the_rest_in_its_place_as_on_nasdaq(
@@ -177,13 +178,13 @@ def test_a_partial_cancel_after_a_fill_leaves_the_rest_in_its_place_as_on_nasdaq
     desk.send("T", 1, "A", 100, 2)
     desk.send("F", 1, "B", 100, 2)
     note = desk.send("C", 1, "B", 100, 2)
-    assert (note["executed_sz"], note["cancelled_sz"]) == (2, 0)
+    assert (note.executed_sz, note.cancelled_sz) == (2, 0)
     assert desk.book.queue(BUY, 100) == [(1, 3), (2, 3)]
 
 
 def test_a_fill_beyond_the_size_executes_the_size(desk: Desk) -> None:
     desk.send("F", 1, "B", 100, 50)
-    assert desk.send("C", 1, "B", 100, 5)["executed_sz"] == 5
+    assert desk.send("C", 1, "B", 100, 5).executed_sz == 5
 
 
 def test_an_unknown_cancel_is_counted_and_ignored(desk: Desk) -> None:
@@ -196,14 +197,14 @@ def test_an_unknown_cancel_is_counted_and_ignored(desk: Desk) -> None:
 def test_an_unknown_modify_is_counted_and_added(desk: Desk) -> None:
     note = desk.send("M", 99, "B", 101, 5)
     assert desk.book.queue(BUY, 101) == [(99, 5)]
-    assert note["added_sz"] == 5
+    assert note.added_sz == 5
     (bar,) = desk.mark(5.25)
     assert bar["n_unknown"] == 1
 
 
 def test_a_modify_to_size_zero_cancels(desk: Desk) -> None:
     note = desk.send("M", 1, "B", 100, 0)
-    assert note["cancelled_sz"] == 5
+    assert note.cancelled_sz == 5
     assert desk.book.queue(BUY, 100) == [(2, 3)]
 
 
@@ -300,7 +301,7 @@ def test_a_mark_closes_the_bars_of_a_silent_contract(desk: Desk) -> None:
 def test_no_mark_closes_a_bar_while_an_event_is_open(desk: Desk) -> None:
     desk.send("A", 7, "B", 100, 1, at=4.9, recv=5.1, flags=0)
     assert desk.mark(5.3) == []
-    assert desk.send("A", 8, "B", 100, 1, recv=5.3)["t"] == START + round(4.9 * NS)
+    assert desk.send("A", 8, "B", 100, 1, recv=5.3).t == START + round(4.9 * NS)
     (bar,) = desk.mark(5.3)
     assert (bar["n_events"], bar["n_lost_last"], bar["bid_ct"]) == (6, 0, 4)
 
@@ -320,9 +321,9 @@ def test_an_event_that_lost_its_last_record_ends_before_the_next_ts_event(desk: 
 
 
 def test_a_late_record_takes_the_time_that_no_mark_has_passed(desk: Desk) -> None:
-    assert desk.send("N", at=1.0, recv=1.2)["t"] == START + NS
-    assert desk.send("N", at=2.0, recv=9.0)["t"] == START + round(8.75 * NS)
-    assert desk.send("N", at=3.0, recv=9.0)["t"] == START + round(8.75 * NS)
+    assert desk.send("N", at=1.0, recv=1.2).t == START + NS
+    assert desk.send("N", at=2.0, recv=9.0).t == START + round(8.75 * NS)
+    assert desk.send("N", at=3.0, recv=9.0).t == START + round(8.75 * NS)
 
 
 def test_an_empty_bar_of_an_option_is_no_row() -> None:
@@ -359,17 +360,20 @@ def test_the_hash_table_survives_growth_and_deletion(steps: list[tuple[bool, int
     table, rows = np.zeros((4, 2), np.int64), np.zeros((256, ORDER), np.int64)
     truth: dict[int, int] = {}
     for n, (insert, order_id) in enumerate(steps):
+        at = orders.place(table, s, order_id)
         row = orders.find(table, s, order_id)
+        assert row == table[at, T_ROW] - 1
         assert (row >= 0) == (order_id in truth)
         if row >= 0 and not insert:
-            orders.remove(table, rows, s, row)
+            orders.remove(table, rows, s, at)
             del truth[order_id]
         elif row < 0 and insert:
             if 2 * (len(truth) + 1) > len(table):
                 larger = np.zeros((2 * len(table), 2), np.int64)
-                orders.rehash(table, larger, s)
+                orders.enter(larger, s, table)
                 table = larger
-            rows[orders.insert(table, rows, s, order_id), O_SZ] = n
+                at = orders.place(table, s, order_id)
+            rows[orders.insert(table, rows, s, at, order_id), O_SZ] = n
             truth[order_id] = n
         assert s[S_USED] <= len(table) // 2
     assert s[S_N_ORDERS] == len(truth)
@@ -386,30 +390,35 @@ def test_the_hash_table_survives_growth_and_deletion(steps: list[tuple[bool, int
     st.randoms(use_true_random=False),
 )
 def test_the_ladder_is_a_sorted_dict(joins: list[tuple[int, int]], random: Any) -> None:
-    s = np.zeros(S_SIZE, np.int64)
-    levels = np.zeros((2, LEVEL_ROWS, 128), np.int64)
-    rows = np.zeros((128, ORDER), np.int64)
+    arena = Arena()
+    b = arena[arena.add(orders=128, levels=128)]
+    initialise(b)
+    rows = b.orders
     standing: list[int] = []
     for row, (key, sz) in enumerate(joins):
         rows[row, O_KEY], rows[row, O_SZ] = key, sz
-        ladder.join(levels, rows, s, BID, row, 1)
+        ladder.join(b, BID, row, 1)
         standing.append(row)
         if random.random() < 0.4:
             gone = standing.pop(random.randrange(len(standing)))
-            ladder.leave(levels, rows, s, BID, gone, rows[gone, O_SZ], 1)
+            ladder.leave(b, BID, gone, rows[gone, O_SZ], 1)
         truth: dict[int, list[int]] = {}
         for at in standing:
             truth.setdefault(int(rows[at, O_KEY]), []).append(int(rows[at, O_SZ]))
-        n = s[S_N_BID]
-        found = levels[BID][:, :n]
-        assert found[L_KEY].tolist() == sorted(truth)
+        n = b.s[S_N_BID]
+        slots = b.slots[BID, :n]
+        found = b.levels[slots].T
+        assert b.keys[BID, :n].tolist() == found[L_KEY].tolist() == sorted(truth)
         assert found[L_SZ].tolist() == [sum(truth[k]) for k in sorted(truth)]
         assert found[L_CT].tolist() == [len(truth[k]) for k in sorted(truth)]
         assert [_queue(rows, first) for first in found[L_FIRST]] == [
             truth[k] for k in sorted(truth)
         ]
         best_three = sum(sum(truth[k]) for k in sorted(truth)[-3:])
-        assert ladder.size_of_best(levels, n, BID, 3) == best_three
+        assert ladder.size_of_best(b, BID, 3) == best_three
+        if random.random() < 0.5:
+            most = [ladder.largest(b, slot) for slot in slots]
+            assert most == [max(truth[k]) for k in sorted(truth)]
 
 
 def _queue(rows: Any, first: int) -> list[int]:

@@ -62,7 +62,7 @@ def test_ts_recv_that_runs_backwards_is_raised_and_kept_in_the_payload() -> None
     assert done.events["notes"].tolist() == [0, NOTE_BACKWARDS, 0]
     assert done.events["event_index"].tolist() == [0, 1, 0]
     row = envelope(
-        given, done.events, s.contracts, "GLBX.MDP3", "b", 1, (date(2024, 1, 9), "ES", "FUT")
+        given, done, np.arange(3), s.contracts, "GLBX.MDP3", "b", 1, (date(2024, 1, 9), "ES", "FUT")
     ).to_pylist()[1]
     assert row["payload"] == f'{{"ts_recv":{DAY + 20}}}'
     assert s.last_mark == DAY + 60
@@ -129,7 +129,14 @@ def test_events_from_bronze_rows_are_the_events_that_went_in(
     s = stage()
     done = s.advance(given_)
     batch = envelope(
-        given_, done.events, s.contracts, "GLBX.MDP3", "b", 1, (date(2024, 1, 9), "ES", "FUT")
+        given_,
+        done,
+        np.arange(len(done.events)),
+        s.contracts,
+        "GLBX.MDP3",
+        "b",
+        1,
+        (date(2024, 1, 9), "ES", "FUT"),
     )
     names = [str(c.contract_id) for c in s.contracts]
     steps = {str(c.contract_id): int(c.price_step or 1) for c in s.contracts}

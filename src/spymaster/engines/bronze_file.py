@@ -61,8 +61,9 @@ class BronzeFile:
     ) -> None:
         date, underlier, kind = partition
         rows = envelope(
-            _taken(chunk.records, done.sources, at),
-            _taken(done.events, None, at),
+            chunk.records,
+            done,
+            at,
             contracts,
             self._row["dataset"],
             self._row["batch_id"],
@@ -94,13 +95,6 @@ class BronzeFile:
         """Leave nothing behind."""
         self._thread.stop()
         self._writer.abandon()
-
-
-def _taken(rows: Any, sources: Any, at: Any) -> Any:
-    """`rows[sources[at]]`, without a copy where that is all of them in order."""
-    if sources is not None:
-        at = sources[at]
-    return rows if len(at) == len(rows) else rows[at]
 
 
 def show_file(lake: Lake, made: FileMade, now: int) -> FileRead:

@@ -103,7 +103,7 @@ class Markets:
     def _places(self, contracts: Sequence[Instrument], events: NDArray[Any]) -> I64:
         of = events["contract"]
         lookup = np.full(len(contracts), -1, np.int64)
-        for i in np.flatnonzero(np.bincount(of, minlength=len(contracts))):
+        for i in np.flatnonzero(np.bincount(of, minlength=len(contracts))).tolist():
             name = str(contracts[i].contract_id)
             lookup[i] = self._place[name] if name in self._place else self._add(contracts[i])
         places: I64 = lookup[of]

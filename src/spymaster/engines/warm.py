@@ -11,11 +11,14 @@ from spymaster.contracts.event import ACTION_ADD, ACTION_TRADE, BAR_NS, EVENT, F
 from spymaster.contracts.numpy_dtype import numpy_dtype
 from spymaster.feed.dbn_records import MBO_RECORD, WORDS, leading_mbo
 from spymaster.kernel.approach import SETUP, Approaches, ApproachParams
+from spymaster.kernel.books import Books
+from spymaster.kernel.columns import columns_of
 from spymaster.kernel.contract_book import BookParams, ContractBook
+from spymaster.kernel.duplicates import Duplicates
 from spymaster.kernel.level_book import Watch
 from spymaster.kernel.levels import LEVEL, SessionLevels
 from spymaster.kernel.primitives import Primitives
-from spymaster.kernel.summary import SessionSummary
+from spymaster.kernel.summary import Summaries
 from spymaster.kernel.trades import trades_of
 from spymaster.kernel.vectors import SetupVectors
 from spymaster.market.instruments import Instruments
@@ -40,9 +43,13 @@ def warm_up() -> float:
     )
     notes, bars = book.advance(events)
     book.close(5 * BAR_NS)
-    trades = trades_of(events, notes)
+    numbers = np.zeros(len(events), np.int64)
+    trades = trades_of(events, numbers, notes)
     SessionLevels(window, window, {}, 0).advance(trades)
-    SessionSummary(window, window, window, 1).advance(trades)
+    summaries = Summaries(window, window, window)
+    summaries.add(1)
+    summaries.advance(trades)
+    Duplicates().keep(events, numbers)
     approaches = Approaches(ApproachParams(window, window, window, 1, 2, 1, 1, 1, 1))
     starts, valid = np.zeros(1, np.int64), np.ones(1, np.bool_)
     approaches.advance(trades, np.zeros(1, LEVEL), starts, valid)
@@ -50,5 +57,10 @@ def warm_up() -> float:
     setups = np.zeros(1, SETUP)
     SetupVectors(1, 1, 0, 1).advance(bars.rows, bars.levels, np.zeros(1, LEVEL), setups)
     BronzeProcessDBN("", Instruments([]), {}).advance(np.zeros(1, MBO_RECORD))
+    columns_of(
+        np.zeros(1, MBO_RECORD), events, np.zeros(1, np.int64), np.zeros(1, np.int64),
+        (np.zeros(256, np.int32), np.zeros(256, np.int32)),
+    )  # fmt: skip
+    Books(numpy_dtype(TABLES["silver.bar_5s"])).advance(events[:0], numbers[:0])
     leading_mbo(np.zeros(WORDS * 4, np.uint8), WORDS, 1)
     return time.perf_counter() - started

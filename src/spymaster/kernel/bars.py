@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from spymaster.contracts.event import BAR_NS, BOOK_LEVELS, SIDE_ASK, SIDE_BID
 from spymaster.kernel import ladder
 from spymaster.kernel.book import NEAR_TICKS, micros
-from spymaster.kernel.compiled import hot
+from spymaster.kernel.compiled import hot, seldom
 from spymaster.kernel.layout import (
     A_BACKWARDS,
     A_BUY,
@@ -49,13 +49,10 @@ from spymaster.kernel.layout import (
     EXECUTED,
     L_AGE,
     L_CT,
-    L_FIRST,
     L_KEY,
     L_KNOWN,
     L_SZ,
     NONE,
-    O_NEXT,
-    O_SZ,
     P_STEP,
     P_TICK,
     P_WARM,
@@ -69,7 +66,7 @@ from spymaster.kernel.layout import (
     S_N_BID,
     BookState,
 )
-from spymaster.kernel.level_book import WATCH_ON, close_levels
+from spymaster.kernel.level_book import V_PRICE, WATCH_ON, close_levels
 from spymaster.kernel.sample import weigh
 
 
@@ -122,9 +119,7 @@ def _trades(b: BookState, row: Any) -> None:
 
 
 @hot
-def _imbalance(b: BookState, depth: int) -> float:
-    bid = ladder.size_of_best(b.levels, b.s[S_N_BID], BID, depth)
-    ask = ladder.size_of_best(b.levels, b.s[S_N_BID + 1], ASK, depth)
+def _imbalance(bid: int, ask: int) -> float:
     return (bid - ask) / (bid + ask)
 
 
@@ -135,36 +130,43 @@ def _within(b: BookState, side: int, mid2: int, ticks: int) -> int:
     sign = 1 if side == BID else -1
     reach = 2 * ticks * b.p[P_TICK]
     for i in range(b.s[S_N_BID + side] - 1, -1, -1):
-        if abs(2 * sign * b.levels[side, L_KEY, i] - mid2) > reach:
+        if abs(2 * sign * b.keys[side, i] - mid2) > reach:
             break
-        total += b.levels[side, L_SZ, i]
+        total += b.levels[b.slots[side, i], L_SZ]
     return total
+
+
+@hot
+def _best(b: BookState, side: int, what: int) -> int:
+    """A number of a side's best level; there is one."""
+    return b.levels[b.slots[side, b.s[S_N_BID + side] - 1], what]
 
 
 @hot
 def _book_at_close(b: BookState, row: Any) -> bool:
     """Fill in the book; returns whether it is two-sided and uncrossed."""
-    s, levels, step = b.s, b.levels, b.p[P_STEP]
+    s, step = b.s, b.p[P_STEP]
     n_bid, n_ask = s[S_N_BID], s[S_N_BID + 1]
-    row.bid_px = (levels[BID, L_KEY, n_bid - 1] * step) / 1e9 if n_bid else np.nan
-    row.ask_px = (-levels[ASK, L_KEY, n_ask - 1] * step) / 1e9 if n_ask else np.nan
-    row.bid_sz = levels[BID, L_SZ, n_bid - 1] if n_bid else 0
-    row.ask_sz = levels[ASK, L_SZ, n_ask - 1] if n_ask else 0
-    row.bid_ct = levels[BID, L_CT, n_bid - 1] if n_bid else 0
-    row.ask_ct = levels[ASK, L_CT, n_ask - 1] if n_ask else 0
-    row.bid_depth_10 = ladder.size_of_best(levels, n_bid, BID, BOOK_LEVELS)
-    row.ask_depth_10 = ladder.size_of_best(levels, n_ask, ASK, BOOK_LEVELS)
-    two_sided = n_bid > 0 and n_ask > 0
-    if two_sided and levels[BID, L_KEY, n_bid - 1] < -levels[ASK, L_KEY, n_ask - 1]:
-        bid, ask = levels[BID, L_KEY, n_bid - 1], -levels[ASK, L_KEY, n_ask - 1]
-        q_b, q_a = row.bid_sz, row.ask_sz
+    row.bid_px = (_best(b, BID, L_KEY) * step) / 1e9 if n_bid else np.nan
+    row.ask_px = (-_best(b, ASK, L_KEY) * step) / 1e9 if n_ask else np.nan
+    row.bid_sz = _best(b, BID, L_SZ) if n_bid else 0
+    row.ask_sz = _best(b, ASK, L_SZ) if n_ask else 0
+    row.bid_ct = _best(b, BID, L_CT) if n_bid else 0
+    row.ask_ct = _best(b, ASK, L_CT) if n_ask else 0
+    bid_10 = ladder.size_of_best(b, BID, BOOK_LEVELS)
+    ask_10 = ladder.size_of_best(b, ASK, BOOK_LEVELS)
+    row.bid_depth_10 = bid_10
+    row.ask_depth_10 = ask_10
+    if n_bid and n_ask and _best(b, BID, L_KEY) < -_best(b, ASK, L_KEY):
+        bid, ask = _best(b, BID, L_KEY), -_best(b, ASK, L_KEY)
+        q_b, q_a = _best(b, BID, L_SZ), _best(b, ASK, L_SZ)
         row.mid = ((bid + ask) * step) / 2e9
         row.spread = ((ask - bid) * step) / 1e9
         row.microprice = (bid * q_a + ask * q_b) / (q_a + q_b) * step / 1e9
-        row.imbalance_1 = _imbalance(b, 1)
-        row.imbalance_3 = _imbalance(b, 3)
-        row.imbalance_5 = _imbalance(b, 5)
-        row.imbalance_10 = _imbalance(b, 10)
+        row.imbalance_1 = _imbalance(q_b, q_a)
+        row.imbalance_3 = _imbalance(ladder.size_of_best(b, BID, 3), ladder.size_of_best(b, ASK, 3))
+        row.imbalance_5 = _imbalance(ladder.size_of_best(b, BID, 5), ladder.size_of_best(b, ASK, 5))
+        row.imbalance_10 = _imbalance(bid_10, ask_10)
         row.bid_depth_4t = _within(b, BID, bid + ask, 4)
         row.ask_depth_4t = _within(b, ASK, bid + ask, 4)
         row.bid_depth_8t = _within(b, BID, bid + ask, 8)
@@ -237,15 +239,13 @@ def _find_largest(b: BookState) -> None:
         distance = NONE
         n = s[S_N_BID + side]
         for i in range(n - 1, -1, -1):
-            steps = b.levels[side, L_KEY, n - 1] - b.levels[side, L_KEY, i]
+            steps = b.keys[side, n - 1] - b.keys[side, i]
             if steps > reach:
                 break
-            row = b.levels[side, L_FIRST, i]
-            while row:
-                if b.orders[row - 1, O_SZ] > largest:
-                    largest = b.orders[row - 1, O_SZ]
-                    distance = steps
-                row = b.orders[row - 1, O_NEXT]
+            most = ladder.largest(b, b.slots[side, i])
+            if most > largest:
+                largest = most
+                distance = steps
         s[S_LARGEST_SZ + side] = largest
         s[S_LARGEST_STEPS + side] = distance
     s[S_DIRTY] = 0
@@ -253,11 +253,10 @@ def _find_largest(b: BookState) -> None:
 
 @hot
 def _queue_age(b: BookState, side: int, end_us: int) -> float:
-    n = b.s[S_N_BID + side]
-    if n == 0:
+    if b.s[S_N_BID + side] == 0:
         return np.nan
-    sz = b.levels[side, L_SZ, n - 1]
-    return (sz * end_us - b.levels[side, L_AGE, n - 1]) / (sz * 1_000_000)
+    sz = _best(b, side, L_SZ)
+    return (sz * end_us - _best(b, side, L_AGE)) / (sz * 1_000_000)
 
 
 @hot
@@ -267,7 +266,7 @@ def _share(part: int, whole: int) -> float:
 
 @hot
 def _only_mbo(b: BookState, row: Any, bar_end: int) -> None:
-    s, levels, acc = b.s, b.levels, b.acc
+    s, acc = b.s, b.acc
     if s[S_DIRTY]:
         _find_largest(b)
     end_us = micros(b.p, bar_end)
@@ -275,8 +274,8 @@ def _only_mbo(b: BookState, row: Any, bar_end: int) -> None:
     tick = b.p[P_TICK]
     row.bid_queue_age_s = _queue_age(b, BID, end_us)
     row.ask_queue_age_s = _queue_age(b, ASK, end_us)
-    row.bid_age_known_share = levels[BID, L_KNOWN, n_bid - 1] / row.bid_sz if n_bid else np.nan
-    row.ask_age_known_share = levels[ASK, L_KNOWN, n_ask - 1] / row.ask_sz if n_ask else np.nan
+    row.bid_age_known_share = _best(b, BID, L_KNOWN) / row.bid_sz if n_bid else np.nan
+    row.ask_age_known_share = _best(b, ASK, L_KNOWN) / row.ask_sz if n_ask else np.nan
     row.bid_largest_sz = s[S_LARGEST_SZ + BID]
     row.ask_largest_sz = s[S_LARGEST_SZ + ASK]
     row.bid_largest_ticks = s[S_LARGEST_STEPS + BID] / tick if n_bid else np.nan
@@ -295,14 +294,18 @@ def _state(b: BookState, row: Any, state: NDArray[np.float64], sizes: NDArray[np
         sign = 1 if side == BID else -1
         for m in range(BOOK_LEVELS):
             i = n - 1 - m
-            state[side, m] = (
-                (sign * b.levels[side, L_KEY, i] * b.p[P_STEP]) / 1e9 if i >= 0 else np.nan
-            )
-            sizes[side, 0, m] = b.levels[side, L_SZ, i] if i >= 0 else 0
-            sizes[side, 1, m] = b.levels[side, L_CT, i] if i >= 0 else 0
+            if i < 0:
+                state[side, m] = np.nan
+                sizes[side, 0, m] = 0
+                sizes[side, 1, m] = 0
+                continue
+            level = b.levels[b.slots[side, i]]
+            state[side, m] = (sign * level[L_KEY] * b.p[P_STEP]) / 1e9
+            sizes[side, 0, m] = level[L_SZ]
+            sizes[side, 1, m] = level[L_CT]
 
 
-@hot
+@seldom
 def close_bar(
     b: BookState,
     row: Any,
@@ -335,5 +338,7 @@ def close_bar(
     _state(b, row, prices, sizes)
     if b.watch[WATCH_ON]:
         close_levels(b, start, levels)
+    else:
+        levels[:, V_PRICE] = NONE
     acc[:] = 0
     s[S_BAR] += 1

@@ -17,7 +17,7 @@ from spymaster.contracts.event import (
     SIDE_BID,
 )
 from spymaster.kernel import ladder, orders
-from spymaster.kernel.compiled import hot
+from spymaster.kernel.compiled import hot, seldom
 from spymaster.kernel.layout import (
     A_FLOW_CT,
     A_FLOW_SZ,
@@ -37,7 +37,6 @@ from spymaster.kernel.layout import (
     N_SZ,
     NONE,
     O_ENTRY,
-    O_ID,
     O_KEY,
     O_PENDING,
     O_PENDING_TS,
@@ -46,21 +45,21 @@ from spymaster.kernel.layout import (
     P_ORIGIN,
     P_TICK,
     REFILLED,
-    S_CHANGED,
     S_COUNTS,
     S_DIRTY,
-    S_N_ASK,
-    S_N_BID,
     S_N_ORDERS,
     S_N_SNAP,
     S_SNAP_RECV,
     SAME_IN_SNAPSHOT,
     SIDE_MASK,
+    T_ROW,
     TOP_KEY,
     BookState,
+    U,
     key_of,
 )
 from spymaster.kernel.level_book import WATCH_ON, flow_at_levels
+from spymaster.kernel.notes import Notes
 
 NEAR_TICKS = 10
 OLD_US = 1_000_000
@@ -86,19 +85,16 @@ def flow(b: BookState, kind: int, side: int, key: int, sz: int) -> bool:
 
 
 @hot
-def rest(
-    b: BookState, order_id: int, side: int, key: int, sz: int, entry: int, unknown: int
-) -> None:
-    """A new order goes to the end of the queue at its price."""
-    slot = orders.insert(b.table, b.orders, b.s, order_id)
-    row = b.orders[slot]
+def rest(b: BookState, slot: int, side: int, key: int, sz: int, entry: int, unknown: int) -> None:
+    """An order, new or again, goes to the end of the queue at its price."""
+    row = b.orders[U(slot)]
     row[O_KEY] = key
     row[O_SZ] = sz
     row[O_SIDE] = side | unknown
     row[O_ENTRY] = entry
     row[O_PENDING] = 0
     row[O_PENDING_TS] = NONE
-    ladder.join(b.levels, b.orders, b.s, side, slot, 1 if unknown == 0 else 0)
+    ladder.join(b, side, slot, 1 if unknown == 0 else 0)
 
 
 @hot
@@ -112,126 +108,127 @@ def _known(row: I64) -> int:
 
 
 @hot
-def shrink(b: BookState, slot: int, sz: int) -> None:
-    """Take `sz` off a resting order that keeps its place; at 0 it is gone."""
-    row = b.orders[slot]
-    ladder.leave(b.levels, b.orders, b.s, _side(row), slot, sz, _known(row))
+def shrink(b: BookState, at: int, sz: int) -> None:
+    """Take `sz` off the order at a place of the table; it keeps its rank, and at 0 it is gone."""
+    slot = b.table[U(at), T_ROW] - 1
+    row = b.orders[U(slot)]
+    ladder.leave(b, _side(row), slot, sz, _known(row))
     row[O_SZ] -= sz
     if row[O_SZ] == 0:
-        orders.remove(b.table, b.orders, b.s, slot)
+        orders.remove(b.table, b.orders, b.s, at)
 
 
 @hot
-def filled(b: BookState, row: I64, ts_event: int, at_most: int, now_us: int) -> int:
+def filled(b: BookState, row: I64, ts_event: int, at_most: int, t: int) -> int:
     """How much of a C or M is the fill that an F announced; uses it up."""
     pending = row[O_PENDING] if row[O_PENDING_TS] == ts_event else 0
     row[O_PENDING] = 0
     executed = min(pending, at_most)
     if executed > 0:
         side = _side(row)
-        if flow(b, EXECUTED, side, row[O_KEY], executed) and now_us - row[O_ENTRY] > OLD_US:
-            b.acc[A_OLD_SZ + side] += executed
+        if flow(b, EXECUTED, side, row[O_KEY], executed):
+            b.acc[A_OLD_SZ + side] += executed if micros(b.p, t) - row[O_ENTRY] > OLD_US else 0
     return executed
 
 
 @hot
-def cancel(b: BookState, slot: int, sz: int, ts_event: int, now_us: int, note: Any) -> None:
+def cancel(b: BookState, at: int, sz: int, ts_event: int, t: int, notes: Notes, i: int) -> None:
     """C: takes `sz` off an order; what no F explains was cancelled."""
-    row = b.orders[slot]
+    row = b.orders[U(b.table[U(at), T_ROW] - 1)]
     taken = min(sz, row[O_SZ])
-    executed = filled(b, row, ts_event, taken, now_us)
-    note.executed_sz = executed
-    note.cancelled_sz = taken - executed
+    executed = filled(b, row, ts_event, taken, t)
+    notes.executed_sz[i] = executed
+    notes.cancelled_sz[i] = taken - executed
     if taken > executed:
         flow(b, CANCELLED, _side(row), row[O_KEY], taken - executed)
     if taken > 0:
-        shrink(b, slot, taken)
+        shrink(b, at, taken)
 
 
 @hot
-def modify(
-    b: BookState, slot: int, side: int, key: int, sz: int, ts_event: int, now_us: int, note: Any
-) -> None:
+def modify(b: BookState, slot: int, side: int, record: Any, t: int, notes: Notes, i: int) -> None:
     """M: the order now has this price and size; a better offer of size goes to the end."""
-    row = b.orders[slot]
-    order_id = row[O_ID]
+    row = b.orders[U(slot)]
+    key, sz = key_of(side, record.price), record.size
     old = row[O_SZ]
-    executed = filled(b, row, ts_event, old, now_us)
+    executed = filled(b, row, record.ts_event, old, t)
     left = old - executed
-    note.executed_sz = executed
-    if side != _side(row) or key != row[O_KEY]:
-        note.cancelled_sz = left
-        note.added_sz = sz
+    notes.executed_sz[i] = executed
+    moves = side != _side(row) or key != row[O_KEY]
+    if moves:
+        notes.cancelled_sz[i] = left
+        notes.added_sz[i] = sz
         if left > 0:
             flow(b, CANCELLED, _side(row), row[O_KEY], left)
         flow(b, ADDED, side, key, sz)
-        shrink(b, slot, old)
-        rest(b, order_id, side, key, sz, now_us, 0)
     elif sz > left:
         if executed > 0:
             # An iceberg shows its next slice: hidden size, neither added nor cancelled.
-            note.refilled_sz = sz - left
+            notes.refilled_sz[i] = sz - left
             flow(b, REFILLED, side, key, sz - left)
         else:
-            note.added_sz = sz - left
+            notes.added_sz[i] = sz - left
             flow(b, ADDED, side, key, sz - left)
-        shrink(b, slot, old)
-        rest(b, order_id, side, key, sz, now_us, 0)
     else:
-        note.cancelled_sz = left - sz
+        notes.cancelled_sz[i] = left - sz
         if left > sz:
             flow(b, CANCELLED, side, key, left - sz)
-        if old > sz:
-            shrink(b, slot, old - sz)
+    if moves or sz > left:
+        ladder.leave(b, _side(row), slot, old, _known(row))
+        rest(b, slot, side, key, sz, micros(b.p, t), 0)
+    elif old > sz:
+        ladder.leave(b, side, slot, old - sz, _known(row))
+        row[O_SZ] = sz
 
 
 @hot
 def clear(b: BookState) -> None:
     """R: nothing rests any more."""
     orders.forget_all(b.table, b.s)
-    b.s[S_N_BID] = 0
-    b.s[S_N_ASK] = 0
-    b.s[S_CHANGED + BID] = 0
-    b.s[S_CHANGED + ASK] = 0
+    ladder.clear(b.s)
     b.s[S_DIRTY] = 1
 
 
 @hot
-def apply(b: BookState, record: Any, t: int, note: Any) -> None:
-    """Let one live record act on the book; `note` takes its effect."""
+def fill(b: BookState, record: Any) -> None:
+    """F: the next C or M of this order with the same ts_event is an execution."""
+    slot = orders.find(b.table, b.s, record.order_id)
+    if slot >= 0:
+        row = b.orders[U(slot)]
+        if row[O_PENDING_TS] != record.ts_event:
+            row[O_PENDING] = 0
+            row[O_PENDING_TS] = record.ts_event
+        row[O_PENDING] += record.size
+
+
+@hot
+def apply(b: BookState, record: Any, t: int, notes: Notes, i: int) -> None:
+    """Let one live record act on the book; note `i` takes its effect."""
     action = record.action
-    side = BID if record.side == SIDE_BID else ASK
-    now_us = micros(b.p, t)
-    if action == ACTION_FILL:
-        slot = orders.find(b.table, b.s, record.order_id)
-        if slot >= 0:
-            row = b.orders[slot]
-            if row[O_PENDING_TS] != record.ts_event:
-                row[O_PENDING] = 0
-                row[O_PENDING_TS] = record.ts_event
-            row[O_PENDING] += record.size
-        return
-    if action == ACTION_CLEAR:
-        clear(b)
-        return
     if action != ACTION_ADD and action != ACTION_CANCEL and action != ACTION_MODIFY:
+        if action == ACTION_FILL:
+            fill(b, record)
+        elif action == ACTION_CLEAR:
+            clear(b)
         return
     b.s[S_DIRTY] = 1
-    key = key_of(side, record.price)
-    slot = orders.find(b.table, b.s, record.order_id)
+    side = BID if record.side == SIDE_BID else ASK
+    at = orders.place(b.table, b.s, record.order_id)
+    slot = b.table[U(at), T_ROW] - 1
     if (slot < 0) != (action == ACTION_ADD):
         b.acc[A_UNKNOWN] += b.s[S_COUNTS]
     if slot < 0:
         if action != ACTION_CANCEL and record.size > 0:
-            note.added_sz = record.size
+            key = key_of(side, record.price)
+            notes.added_sz[i] = record.size
             flow(b, ADDED, side, key, record.size)
-            rest(b, record.order_id, side, key, record.size, now_us, 0)
-    elif action == ACTION_CANCEL:
-        cancel(b, slot, record.size, record.ts_event, now_us, note)
-    elif record.size == 0:
-        cancel(b, slot, b.orders[slot, O_SZ], record.ts_event, now_us, note)
+            slot = orders.insert(b.table, b.orders, b.s, at, record.order_id)
+            rest(b, slot, side, key, record.size, micros(b.p, t), 0)
+    elif action == ACTION_CANCEL or record.size == 0:
+        sz = record.size if action == ACTION_CANCEL else b.orders[U(slot), O_SZ]
+        cancel(b, at, sz, record.ts_event, t, notes, i)
     else:
-        modify(b, slot, side, key, record.size, record.ts_event, now_us, note)
+        modify(b, slot, side, record, t, notes, i)
 
 
 @hot
@@ -249,7 +246,7 @@ def gather(b: BookState, record: Any) -> None:
         b.s[S_N_SNAP] += 1
 
 
-@hot
+@seldom
 def replace(b: BookState) -> int:
     """The gathered snapshot becomes the book; returns in how many orders they differed."""
     s = b.s
@@ -259,11 +256,13 @@ def replace(b: BookState) -> int:
     entry = micros(b.p, s[S_SNAP_RECV])
     for i in range(s[S_N_SNAP]):
         row = b.snap[i]
-        twice = orders.find(b.table, s, row[N_ID])
-        if twice >= 0:
-            shrink(b, twice, b.orders[twice, O_SZ])
+        at = orders.place(b.table, s, row[N_ID])
+        if b.table[U(at), T_ROW]:
+            shrink(b, at, b.orders[b.table[U(at), T_ROW] - 1, O_SZ])
+            at = orders.place(b.table, s, row[N_ID])
         if row[N_SZ] > 0:
-            rest(b, row[N_ID], row[N_SIDE], row[N_KEY], row[N_SZ], entry, AGE_UNKNOWN)
+            slot = orders.insert(b.table, b.orders, s, at, row[N_ID])
+            rest(b, slot, row[N_SIDE], row[N_KEY], row[N_SZ], entry, AGE_UNKNOWN)
     s[S_N_SNAP] = 0
     return (n_old - shared) + (s[S_N_ORDERS] - shared) + (shared - same)
 
@@ -286,7 +285,7 @@ def compare(b: BookState) -> tuple[int, int]:
             shared -= 1
         if old[O_SIDE] & SAME_IN_SNAPSHOT:
             same -= 1
-        old[O_SIDE] &= SIDE_MASK | AGE_UNKNOWN
+        old[O_SIDE] &= ~(IN_SNAPSHOT | SAME_IN_SNAPSHOT)
         if new[N_SZ] == 0:
             continue
         shared += 1

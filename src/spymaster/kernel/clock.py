@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from spymaster.contracts.event import (
@@ -25,16 +24,20 @@ from spymaster.contracts.event import (
 )
 from spymaster.kernel.bars import close_bar, trade
 from spymaster.kernel.book import apply, gather, replace
-from spymaster.kernel.compiled import hot
+from spymaster.kernel.closed_bars import Bars
+from spymaster.kernel.compiled import hot, seldom
 from spymaster.kernel.layout import (
     A_BACKWARDS,
     A_DRIFT,
     A_EVENTS,
     A_LOST_LAST,
+    I64,
     P_BAR0,
     P_BAR1,
     P_DENSE,
+    P_LIGHT,
     S_BAR,
+    S_BITS,
     S_COUNTS,
     S_EVENT_OPEN,
     S_EVENT_RECV,
@@ -53,34 +56,27 @@ from spymaster.kernel.layout import (
     S_STARTED,
     S_T,
     BookState,
+    U,
 )
 from spymaster.kernel.level_book import WATCH_ON, trade_at_levels
+from spymaster.kernel.notes import Notes
+from spymaster.kernel.orders import home
+from spymaster.kernel.rows import prefetch
 from spymaster.kernel.sample import sample, trading
 
+_AHEAD = 8  # records: long enough for memory to answer
 DONE, BARS_FULL, NEEDS_ORDERS, NEEDS_LEVELS, NEEDS_SNAP = range(5)
-
-#: What normalising adds to each record.
-NOTE = np.dtype(
-    [
-        ("t", "<i8"),
-        ("added_sz", "<i8"),
-        ("cancelled_sz", "<i8"),
-        ("executed_sz", "<i8"),
-        ("refilled_sz", "<i8"),
-        ("begins_event", "?"),
-    ]
-)
 
 
 @hot
 def room(b: BookState) -> int:
     """Is there room for any one record, whatever it does?"""
     s = b.s
-    if s[S_N_SNAP] + 1 > b.snap.shape[0]:
+    if s[S_N_SNAP] >= b.snap.shape[0]:
         return NEEDS_SNAP
-    if 2 * (max(s[S_N_ORDERS], s[S_N_SNAP]) + 1) > b.table.shape[0]:
+    if max(s[S_N_ORDERS], s[S_N_SNAP]) >= b.orders.shape[0]:
         return NEEDS_ORDERS
-    if max(s[S_N_BID], s[S_N_ASK], s[S_N_SNAP]) + 1 > b.levels.shape[2]:
+    if max(s[S_N_BID] + s[S_N_ASK], s[S_N_SNAP]) >= b.levels.shape[0]:
         return NEEDS_LEVELS
     return DONE
 
@@ -94,25 +90,38 @@ def believe(b: BookState, t: int) -> None:
     b.s[S_INITIALISED] = 1
 
 
-@hot
+@seldom
+def cleared(b: BookState, t: int) -> None:
+    """R: the book is right from here on, but in trading hours nobody knows why it came."""
+    if trading(b, t):
+        b.s[S_GOOD] = 0
+        b.s[S_INITIALISED] = 1
+    else:
+        believe(b, t)
+
+
+@seldom
 def end_event(b: BookState) -> None:
     """An event that lost its F_LAST ends all the same."""
     if b.s[S_EVENT_OPEN]:
-        sample(b, b.s[S_T], True)
+        if b.p[P_LIGHT] == 0:
+            sample(b, b.s[S_T], True)
         b.acc[A_LOST_LAST] += b.s[S_COUNTS]
         b.s[S_EVENT_OPEN] = 0
 
 
-@hot
+@seldom
 def end_snapshot(b: BookState) -> None:
     """The market snapshot is whole: it becomes the book."""
     s = b.s
     if s[S_SNAP_OPEN]:
-        drift = replace(b)
-        if s[S_INITIALISED]:
-            b.acc[A_DRIFT] += drift * s[S_COUNTS]
+        if b.p[P_LIGHT] == 0:
+            drift = replace(b)
+            if s[S_INITIALISED]:
+                b.acc[A_DRIFT] += drift * s[S_COUNTS]
         believe(b, s[S_T])
-        sample(b, s[S_T], False)
+        if b.p[P_LIGHT] == 0:
+            sample(b, s[S_T], False)
         s[S_SNAP_OPEN] = 0
 
 
@@ -120,22 +129,21 @@ def end_snapshot(b: BookState) -> None:
 def close_up_to(
     b: BookState,
     t: int,
-    rows: NDArray[Any],
-    prices: NDArray[np.float64],
-    sizes: NDArray[np.int64],
-    levels: NDArray[np.int64],
+    out: Bars,
     k: int,
 ) -> int:
     """Close the bars that end at or before `t`; returns rows written, or -1 - rows when full."""
     s, p = b.s, b.p
+    if p[P_LIGHT]:
+        return k
     while s[S_BAR] < p[P_BAR1] and (s[S_BAR] + 1) * BAR_NS <= t:
         if p[P_DENSE] == 0 and b.acc[A_EVENTS] == 0:
             b.acc[:] = 0
             s[S_BAR] = min(t // BAR_NS, p[P_BAR1])
             continue
-        if k == rows.shape[0]:
+        if k == out.rows.shape[0]:
             return -1 - k
-        close_bar(b, rows[k], prices[k], sizes[k], levels[k])
+        close_bar(b, out.rows[k], out.prices[k], out.sizes[k], out.levels[k])
         k += 1
     return k
 
@@ -166,19 +174,17 @@ def begin(b: BookState, record: Any, snapshot: bool) -> None:
 
 
 @hot
-def act(b: BookState, record: Any, note: Any) -> None:
+def act(b: BookState, record: Any, notes: Notes, i: int) -> None:
     """A live record: its effect on book and bar, and the sample at the event's end."""
     s, acc, t = b.s, b.acc, b.s[S_T]
-    apply(b, record, t, note)
+    light = b.p[P_LIGHT] == 1
+    if not light:
+        apply(b, record, t, notes, i)
     if record.action == ACTION_CLEAR:
-        if trading(b, t):
-            s[S_GOOD] = 0
-            s[S_INITIALISED] = 1
-        else:
-            believe(b, t)
+        cleared(b, t)
     if record.flags & F_MAYBE_BAD_BOOK:
         s[S_GOOD] = 0
-    if s[S_COUNTS]:
+    if s[S_COUNTS] and not light:
         acc[A_EVENTS] += 1
         acc[A_BACKWARDS] += record.notes & NOTE_BACKWARDS
         if record.action == ACTION_TRADE:
@@ -186,7 +192,8 @@ def act(b: BookState, record: Any, note: Any) -> None:
     if record.action == ACTION_TRADE and b.watch[WATCH_ON]:
         trade_at_levels(b, record.price, record.size)
     if record.flags & F_LAST:
-        sample(b, t, True)
+        if not light:
+            sample(b, t, True)
         s[S_EVENT_OPEN] = 0
 
 
@@ -194,22 +201,23 @@ def act(b: BookState, record: Any, note: Any) -> None:
 def advance(
     b: BookState,
     events: NDArray[Any],
-    i: int,
-    notes: NDArray[Any],
-    rows: NDArray[Any],
-    prices: NDArray[np.float64],
-    sizes: NDArray[np.int64],
-    levels: NDArray[np.int64],
+    order: I64,
+    j: int,
+    end: int,
+    notes: Notes,
+    out: Bars,
     k: int,
 ) -> tuple[int, int, int]:
-    """Run over `events[i:]`; returns (next record, rows written, why it stopped)."""
+    """Run over the records at `order[j:end]`; returns (next j, rows written, why it stopped)."""
     s = b.s
-    while i < events.shape[0]:
+    while j < end:
+        i: Any = U(order[U(j)])
         record = events[i]
-        note = notes[i]
+        ahead = events[U(order[U(min(j + _AHEAD, end - 1))])]
+        prefetch(b.table, home(ahead.order_id, s[S_BITS]))
         need = room(b)
         if need != DONE:
-            return i, k, need
+            return j, k, need
         snapshot = record.flags & F_SNAPSHOT != 0
         gap = record.action == ACTION_GAP
         if s[S_SNAP_OPEN] and (
@@ -232,39 +240,37 @@ def advance(
             else:
                 t = max(min(record.ts_event, record.ts_recv), record.ts_recv - LATENESS_NS)
             t = max(t, s[S_T])
-            k = close_up_to(b, t, rows, prices, sizes, levels, k) if s[S_STARTED] else k
+            k = close_up_to(b, t, out, k) if s[S_STARTED] else k
             if k < 0:
-                return i, -1 - k, BARS_FULL
+                return j, -1 - k, BARS_FULL
             arrive(b, t)
             if not gap:
                 begin(b, record, snapshot)
-        note.t = s[S_T]
-        note.begins_event = begins
-        note.added_sz = 0
-        note.cancelled_sz = 0
-        note.executed_sz = 0
-        note.refilled_sz = 0
+        notes.t[i] = s[S_T]
+        notes.begins_event[i] = begins
+        notes.added_sz[i] = 0
+        notes.cancelled_sz[i] = 0
+        notes.executed_sz[i] = 0
+        notes.refilled_sz[i] = 0
         if gap:
             s[S_GOOD] = 0
         elif snapshot:
-            gather(b, record)
+            if b.p[P_LIGHT] == 0:
+                gather(b, record)
             s[S_SNAP_LAST] = record.ts_recv
             if record.flags & F_LAST:
                 end_snapshot(b)
         else:
-            act(b, record, note)
-        i += 1
-    return i, k, DONE
+            act(b, record, notes, i)
+        j += 1
+    return j, k, DONE
 
 
 @hot
 def close(
     b: BookState,
     mark: int,
-    rows: NDArray[Any],
-    prices: NDArray[np.float64],
-    sizes: NDArray[np.int64],
-    levels: NDArray[np.int64],
+    out: Bars,
     k: int,
 ) -> int:
     """A clock mark: later records have t >= mark - L, so older bars can no longer change.
@@ -281,4 +287,4 @@ def close(
         end_event(b)
     if s[S_SNAP_OPEN] or s[S_EVENT_OPEN]:
         return k
-    return close_up_to(b, mark - LATENESS_NS, rows, prices, sizes, levels, k)
+    return close_up_to(b, mark - LATENESS_NS, out, k)

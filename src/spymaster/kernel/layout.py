@@ -15,6 +15,8 @@ from spymaster.kernel.compiled import hot
 I64 = NDArray[np.int64]
 NONE = -(2**63)
 BID, ASK = 0, 1
+#: A place that is known not to be negative: compiled code need not count it from the end then.
+U = np.uint64
 
 
 def _count(n: int) -> range:
@@ -30,9 +32,10 @@ def _count(n: int) -> range:
     P_BAR1,  # first bar after it
     P_DENSE,  # 1: a bar without events is a row too
     P_WARM,  # 1: the session so far is known
+    P_LIGHT,  # 1: only the clock, and whether the book is good
     P_N_TRADING,  # number of trading intervals
     P_TRADING,  # their starts and ends follow
-) = _count(9)
+) = _count(10)
 MAX_TRADING = 8
 P_SIZE = P_TRADING + 2 * MAX_TRADING
 
@@ -51,6 +54,8 @@ P_SIZE = P_TRADING + 2 * MAX_TRADING
     S_BITS,  # log2 of the order table's size
     S_N_BID,  # price levels per side
     S_N_ASK,
+    S_LEVELS_USED,  # rows of `levels` ever used
+    S_LEVELS_FREE,  # 1 + the first row that is free again, 0: none
     S_USED,  # rows of `orders` ever used
     S_FREE,  # 1 + the first row that is free again, 0: none
     S_INITIALISED,  # 1: a snapshot or a clear was seen
@@ -60,34 +65,44 @@ P_SIZE = P_TRADING + 2 * MAX_TRADING
     S_COUNTS,  # 1: the current event lies in the bars window
     S_SAMPLE_T,  # time of the last sample
     S_UNCROSSED,  # at it: 1 when two-sided and bid < ask
-    S_CHANGED,  # bid, ask: the best level that changed since the last sample, 0 the best
+    S_CROSSED,  # at it: 1 when two-sided and bid >= ask
+    S_CHANGED,  # bid, ask: 1 when one of the ten best levels changed since the last sample
     _S_CHANGED_ASK,
+    S_TENTH,  # bid, ask: the tenth best key at the last sample, NONE with fewer levels
+    _S_TENTH_ASK,
     S_DIRTY,  # 1: the book changed since the largest orders were looked up
     S_LARGEST_SZ,  # bid, ask
     _S_LARGEST_SZ_ASK,
     S_LARGEST_STEPS,  # bid, ask
     _S_LARGEST_STEPS_ASK,
     S_MARK,  # highest clock mark
-) = _count(30)
-S_SIZE = 30
+) = _count(35)
+S_SIZE = 35
 
 # An entry of `table`, the orders by id; T_ROW: 1 + its row of `orders`, 0: empty
 T_ID, T_ROW = _count(2)
 
-# An order: a row of `orders`. O_NEXT and O_PREV: 1 + the row behind and before it in its queue
-O_ID, O_KEY, O_SZ, O_SIDE, O_ENTRY, O_PENDING, O_PENDING_TS, O_NEXT, O_PREV = _count(9)
-ORDER = 9
-# O_SIDE: the side, and flags
+# An order: a row of `orders`, a cache line. Its id stands in the table.
+# O_NEXT and O_PREV: 1 + the row behind and before it in its queue
+O_KEY, O_SZ, O_SIDE, O_ENTRY, O_PENDING, O_PENDING_TS, O_NEXT, O_PREV = _count(8)
+ORDER = 8
+# O_SIDE: the side, flags, and above them the order's row of `levels`
 SIDE_MASK, AGE_UNKNOWN, IN_SNAPSHOT, SAME_IN_SNAPSHOT = 1, 2, 4, 8
+FLAG_BITS = 4
+FLAGS = (1 << FLAG_BITS) - 1
 
-# A price level: a column of `levels[side]`, sorted by key, the best one last.
+# A price level: a row of `levels`, a cache line. `keys[side]` and `slots[side]` have the keys
+# and rows of a side's levels in order, the best one last.
 # Key: the price of a bid, minus the price of an ask, so that higher is always better.
 # L_FIRST, L_LAST: 1 + the rows of the orders at the ends of its queue
-L_KEY, L_SZ, L_CT, L_AGE, L_KNOWN, L_FIRST, L_LAST = _count(7)
-LEVEL_ROWS = 7
+# L_MOST: size of its largest order, UNTOLD when that order left
+L_KEY, L_SZ, L_CT, L_AGE, L_KNOWN, L_FIRST, L_LAST, L_MOST = _count(8)
+LEVEL = 8
+UNTOLD = -1
 
 # An order of an open market snapshot: a row of `snap`
 N_ID, N_SIDE, N_KEY, N_SZ = _count(4)
+SNAP = 4
 
 # The last sample's best prices: `top[side]`
 TOP_KEY, TOP_SZ = _count(2)
@@ -131,12 +146,14 @@ class BookState(NamedTuple):
     s: I64  # [S_SIZE]
     table: I64  # [2**bits, 2]: order id, 1 + row of `orders` (0: empty)
     orders: I64  # [2**bits / 2, ORDER]
-    levels: I64  # [2, LEVEL_ROWS, capacity]
-    snap: I64  # [capacity, 4]
+    levels: I64  # [capacity, LEVEL]: both sides' levels, rows that do not move
+    keys: I64  # [2, capacity]: per side the levels' keys, best last
+    slots: I64  # [2, capacity]: their rows
+    snap: I64  # [capacity, SNAP]
     top: I64  # [2, 2, TOP_LEVELS]
     held: I64  # [2, 2]: best size and depth per side at the last sample
     acc: I64  # [A_SIZE]
-    watch: I64  # [3], as level_book.py has it
+    watch: I64  # [WATCH], as level_book.py has it
     watched: I64  # [MAX_WATCHED, V_SIZE], the levels that are followed
     windows: I64  # [2, 6], windows whose extremes become levels
 

@@ -14,13 +14,12 @@ import numpy as np
 
 from spymaster.contracts.silver import LEVEL_TYPES
 from spymaster.kernel import ladder
-from spymaster.kernel.compiled import hot
+from spymaster.kernel.compiled import hot, seldom
 from spymaster.kernel.layout import (
     ASK,
     BID,
     I64,
     L_CT,
-    L_KEY,
     L_SZ,
     NONE,
     S_COUNTS,
@@ -33,8 +32,11 @@ from spymaster.kernel.levels import W_END, W_HIGH, W_LOW, W_TOLD, W_TRADES, exte
 
 MAX_WATCHED = len(LEVEL_TYPES)
 
-# Scalars: `watch`. WATCH_ON: 1 when levels are followed; WATCH_TOUCH in steps
-WATCH_ON, WATCH_TOUCH, WATCH_N = range(3)
+# Scalars: `watch`. WATCH_ON: 1 when levels are followed; WATCH_TOUCH in steps; WATCH_NEXT: when
+# the next window ends, ns UTC; WATCH_LOW, WATCH_HIGH: between them lies whatever is near a level
+WATCH_ON, WATCH_TOUCH, WATCH_N, WATCH_NEXT, WATCH_LOW, WATCH_HIGH = range(6)
+WATCH = 6
+_NEVER = 2**63 - 1
 
 # A level: a row of `watched` while its bar is open, and of what a closed bar tells. V_PRICE in
 # steps, NONE: no level. Sizes and orders per side (bid, ask); V_FLOW as [kind, side].
@@ -58,69 +60,79 @@ class Watch:
 
     def arrays(self) -> tuple[I64, I64, I64]:
         """`watch`, `watched` and `windows` of a new book."""
-        watch, watched, windows = no_watch()
+        watch, watched = np.zeros(WATCH, np.int64), np.zeros((MAX_WATCHED, V_SIZE), np.int64)
+        windows = np.zeros((2, 6), np.int64)
         known = sorted(set(self.prices))
-        watch[:] = 1, self.touch, len(known)
+        ends = [end for _, end in self.windows]
+        low, high = (known[0], known[-1]) if known else (_NEVER, -_NEVER)
+        watch[:] = 1, self.touch, len(known), min(ends, default=_NEVER), low, high
+        if known:
+            watch[WATCH_LOW] -= self.touch
+            watch[WATCH_HIGH] += self.touch
         watched[: len(known), V_PRICE] = known
         windows[: len(self.windows), :2] = self.windows
+        windows[len(self.windows) :, W_TOLD] = 1
         return watch, watched, windows
-
-
-def no_watch() -> tuple[I64, I64, I64]:
-    """The same arrays of a book whose contract has no levels."""
-    return (
-        np.zeros(3, np.int64),
-        np.zeros((MAX_WATCHED, V_SIZE), np.int64),
-        np.zeros((2, 6), np.int64),
-    )
 
 
 @hot
 def _watch(b: BookState, price: int) -> None:
     """Follow a price from now on; one that is two levels is followed once."""
-    n = b.watch[WATCH_N]
+    watch = b.watch
+    n = watch[WATCH_N]
     for i in range(n):
         if b.watched[i, V_PRICE] == price:
             return
     b.watched[n, V_PRICE] = price
-    b.watch[WATCH_N] = n + 1
+    watch[WATCH_N] = n + 1
+    watch[WATCH_LOW] = min(watch[WATCH_LOW], price - watch[WATCH_TOUCH])
+    watch[WATCH_HIGH] = max(watch[WATCH_HIGH], price + watch[WATCH_TOUCH])
 
 
-@hot
-def _learn(b: BookState, t: int) -> None:
+@seldom
+def learn(b: BookState, t: int) -> None:
     """Follow the high and low of each window that had ended by `t`."""
+    b.watch[WATCH_NEXT] = _NEVER
     for w in range(b.windows.shape[0]):
         window = b.windows[w]
-        if window[W_TOLD] == 0 and window[W_END] <= t:
-            window[W_TOLD] = 1
-            if window[W_TRADES] > 0:
-                _watch(b, window[W_HIGH])
-                _watch(b, window[W_LOW])
+        if window[W_TOLD]:
+            continue
+        if window[W_END] > t:
+            b.watch[WATCH_NEXT] = min(b.watch[WATCH_NEXT], window[W_END])
+            continue
+        window[W_TOLD] = 1
+        if window[W_TRADES] > 0:
+            _watch(b, window[W_HIGH])
+            _watch(b, window[W_LOW])
+
+
+@seldom
+def _count(b: BookState, what: int, price: int, sz: int) -> None:
+    for i in range(b.watch[WATCH_N]):
+        if abs(price - b.watched[i, V_PRICE]) <= b.watch[WATCH_TOUCH]:
+            b.watched[i, what] += sz
 
 
 @hot
 def flow_at_levels(b: BookState, kind: int, side: int, key: int, sz: int) -> None:
     """Size that was added, cancelled, executed or refilled, near any level or not."""
-    _learn(b, b.s[S_T])
-    if b.s[S_COUNTS] == 0:
-        return
+    watch = b.watch
+    if b.s[S_T] >= watch[WATCH_NEXT]:
+        learn(b, b.s[S_T])
     price = key_of(side, key)
-    for i in range(b.watch[WATCH_N]):
-        if abs(price - b.watched[i, V_PRICE]) <= b.watch[WATCH_TOUCH]:
-            b.watched[i, V_FLOW + 2 * kind + side] += sz
+    if b.s[S_COUNTS] and watch[WATCH_LOW] <= price <= watch[WATCH_HIGH]:
+        _count(b, V_FLOW + 2 * kind + side, price, sz)
 
 
-@hot
+@seldom
 def trade_at_levels(b: BookState, price: int, sz: int) -> None:
     """A trade: part of the windows it lies in, and of what traded near a level."""
     t = b.s[S_T]
-    _learn(b, t)
+    if t >= b.watch[WATCH_NEXT]:
+        learn(b, t)
     extend(b.windows, t, price)
-    if b.s[S_COUNTS] == 0:
-        return
-    for i in range(b.watch[WATCH_N]):
-        if abs(price - b.watched[i, V_PRICE]) <= b.watch[WATCH_TOUCH]:
-            b.watched[i, V_TRADED] += sz
+    if b.s[S_COUNTS]:
+        _count(b, V_TRADED, price, sz)
 
 
 @hot
@@ -128,17 +140,18 @@ def _resting(b: BookState, row: I64, side: int) -> None:
     touch = b.watch[WATCH_TOUCH]
     centre = key_of(side, row[V_PRICE])
     n = b.s[S_N_BID + side]
-    i = ladder.position(b.levels, n, side, centre - touch)
-    while i < n and b.levels[side, L_KEY, i] <= centre + touch:
-        row[V_RESTING_SZ + side] += b.levels[side, L_SZ, i]
-        row[V_RESTING_CT + side] += b.levels[side, L_CT, i]
+    i = ladder.position(b.keys, n, side, centre - touch)
+    while i < n and b.keys[side, i] <= centre + touch:
+        level = b.levels[b.slots[side, i]]
+        row[V_RESTING_SZ + side] += level[L_SZ]
+        row[V_RESTING_CT + side] += level[L_CT]
         i += 1
 
 
-@hot
+@seldom
 def close_levels(b: BookState, start: int, out: I64) -> None:
     """Write the levels that were known at `start`, the closing bar's, to `out`; begin anew."""
-    _learn(b, start)
+    learn(b, start)
     for i in range(out.shape[0]):
         row = b.watched[i]
         if i >= b.watch[WATCH_N]:

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from spymaster.kernel.compiled import hot
+from spymaster.kernel.compiled import compiled, hot
 from spymaster.kernel.layout import (
     I64,
-    O_ID,
     O_NEXT,
     S_BITS,
     S_FREE,
@@ -19,6 +18,7 @@ from spymaster.kernel.layout import (
     S_USED,
     T_ID,
     T_ROW,
+    U,
 )
 
 _PHI = np.uint64(11400714819323198485)
@@ -36,7 +36,7 @@ def place(table: I64, s: I64, order_id: int) -> int:
     """Where an order stands in the table, or the empty place where it would."""
     mask = table.shape[0] - 1
     at = home(order_id, s[S_BITS])
-    while table[at, T_ROW] != 0 and table[at, T_ID] != order_id:
+    while table[U(at), T_ROW] != 0 and table[U(at), T_ID] != order_id:
         at = (at + 1) & mask
     return at
 
@@ -48,34 +48,33 @@ def find(table: I64, s: I64, order_id: int) -> int:
 
 
 @hot
-def insert(table: I64, orders: I64, s: I64, order_id: int) -> int:
-    """A row for a new order; the caller fills it and has left room."""
+def insert(table: I64, orders: I64, s: I64, at: int, order_id: int) -> int:
+    """A row for a new order, whose place is `at`; the caller fills it and has left room."""
     row = s[S_FREE] - 1
     if row >= 0:
         s[S_FREE] = orders[row, O_NEXT]
     else:
         row = s[S_USED]
         s[S_USED] += 1
-    at = place(table, s, order_id)
     table[at, T_ID] = order_id
     table[at, T_ROW] = row + 1
-    orders[row, O_ID] = order_id
     s[S_N_ORDERS] += 1
     return row
 
 
 @hot
-def remove(table: I64, orders: I64, s: I64, row: int) -> None:
-    """Forget an order, and move up those of the table that were pushed past it."""
+def remove(table: I64, orders: I64, s: I64, at: int) -> None:
+    """Forget the order at a place, and move up those of the table that were pushed past it."""
     mask = table.shape[0] - 1
     bits = s[S_BITS]
-    hole = place(table, s, orders[row, O_ID])
+    row = table[at, T_ROW] - 1
+    hole = at
     probe = (hole + 1) & mask
-    while table[probe, T_ROW] != 0:
-        distance = (probe - home(table[probe, T_ID], bits)) & mask
+    while table[U(probe), T_ROW] != 0:
+        distance = (probe - home(table[U(probe), T_ID], bits)) & mask
         if distance >= ((probe - hole) & mask):
-            table[hole, T_ID] = table[probe, T_ID]
-            table[hole, T_ROW] = table[probe, T_ROW]
+            table[U(hole), T_ID] = table[U(probe), T_ID]
+            table[U(hole), T_ROW] = table[U(probe), T_ROW]
             hole = probe
         probe = (probe + 1) & mask
     table[hole, T_ROW] = 0
@@ -93,15 +92,15 @@ def forget_all(table: I64, s: I64) -> None:
     s[S_FREE] = 0
 
 
-@hot
-def rehash(old: I64, new: I64, s: I64) -> None:
-    """Move all entries into a larger, empty table; `s` takes its size."""
+@compiled
+def enter(table: I64, s: I64, entries: I64) -> None:
+    """Put entries (of T_ID, T_ROW; T_ROW 0: none) into an empty table; `s` takes its size."""
     bits = 0
-    while (1 << bits) < new.shape[0]:
+    while (1 << bits) < table.shape[0]:
         bits += 1
     s[S_BITS] = bits
-    for i in range(old.shape[0]):
-        if old[i, T_ROW] != 0:
-            at = place(new, s, old[i, T_ID])
-            new[at, T_ID] = old[i, T_ID]
-            new[at, T_ROW] = old[i, T_ROW]
+    for i in range(entries.shape[0]):
+        if entries[i, T_ROW] != 0:
+            at = place(table, s, entries[i, T_ID])
+            table[at, T_ID] = entries[i, T_ID]
+            table[at, T_ROW] = entries[i, T_ROW]

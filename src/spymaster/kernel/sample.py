@@ -15,7 +15,6 @@ from spymaster.kernel.layout import (
     A_TW_SZ,
     ASK,
     BID,
-    L_KEY,
     L_SZ,
     NONE,
     P_N_TRADING,
@@ -23,13 +22,16 @@ from spymaster.kernel.layout import (
     S_BAR,
     S_CHANGED,
     S_COUNTS,
+    S_CROSSED,
     S_N_BID,
     S_SAMPLE_T,
+    S_TENTH,
     S_UNCROSSED,
     TOP_KEY,
     TOP_LEVELS,
     TOP_SZ,
     BookState,
+    U,
 )
 
 HELD_SZ, HELD_DEPTH = 0, 1
@@ -76,37 +78,44 @@ def joined(key: int, sz: int, key_before: int, sz_before: int) -> int:
 
 
 @hot
+def read_side(b: BookState, side: int, counts: bool) -> None:
+    """Take a side's ten best levels as its state, and if it `counts` what joined and left."""
+    s, levels, slots, top = b.s, b.levels, b.slots, b.top
+    n = s[S_N_BID + side]
+    sign = 1 if side == BID else -1
+    for m in range(TOP_LEVELS):
+        key = b.keys[side, U(n - 1 - m)] if m < n else NONE
+        sz = levels[U(slots[side, U(n - 1 - m)]), L_SZ] if m < n else 0
+        if counts:
+            b.acc[A_MLOFI + m] += sign * joined(
+                key, sz, top[side, TOP_KEY, m], top[side, TOP_SZ, m]
+            )
+        top[side, TOP_KEY, m] = key
+        top[side, TOP_SZ, m] = sz
+    b.held[side, HELD_SZ] = top[side, TOP_SZ, 0]
+    b.held[side, HELD_DEPTH] = ladder.size_of_best(b, side, BOOK_LEVELS)
+    s[S_CHANGED + side] = 0
+    s[S_TENTH + side] = b.keys[side, n - BOOK_LEVELS] if n >= BOOK_LEVELS else NONE
+
+
+@hot
 def sample(b: BookState, t: int, live: bool) -> None:
     """The event is whole: take the book as the state from `t` on.
 
-    A market snapshot (`live` false) becomes the state without having been a flow.
+    A market snapshot (`live` false) becomes the state without having been a flow. Where none of
+    the ten best levels changed, the state that held goes on.
     """
-    weigh(b, t)
     s, top = b.s, b.top
-    n_bid, n_ask = s[S_N_BID], s[S_N_BID + 1]
-    both = n_bid > 0 and n_ask > 0
-    before = top[BID, TOP_KEY, 0] != NONE and top[ASK, TOP_KEY, 0] != NONE
-    counts = live and both and before and s[S_COUNTS] == 1
-    for side in range(2):
-        # Better levels than the best that changed are what they were: nothing joined or left.
-        first = s[S_CHANGED + side]
-        if first >= BOOK_LEVELS:
-            continue
-        s[S_CHANGED + side] = BOOK_LEVELS
-        n = n_bid if side == BID else n_ask
-        sign = 1 if side == BID else -1
-        for m in range(first, TOP_LEVELS):
-            key = b.levels[side, L_KEY, n - 1 - m] if m < n else NONE
-            sz = b.levels[side, L_SZ, n - 1 - m] if m < n else 0
-            if counts:
-                b.acc[A_MLOFI + m] += sign * joined(
-                    key, sz, top[side, TOP_KEY, m], top[side, TOP_SZ, m]
-                )
-            top[side, TOP_KEY, m] = key
-            top[side, TOP_SZ, m] = sz
-        b.held[side, HELD_SZ] = top[side, TOP_SZ, 0]
-        b.held[side, HELD_DEPTH] = ladder.size_of_best(b.levels, n, side, BOOK_LEVELS)
-    crossed = both and top[BID, TOP_KEY, 0] >= -top[ASK, TOP_KEY, 0]
-    s[S_UNCROSSED] = 1 if both and not crossed else 0
-    if crossed and live and s[S_COUNTS] == 1 and trading(b, t):
+    if s[S_CHANGED + BID] | s[S_CHANGED + ASK]:
+        weigh(b, t)
+        both = s[S_N_BID + BID] > 0 and s[S_N_BID + ASK] > 0
+        before = top[BID, TOP_KEY, 0] != NONE and top[ASK, TOP_KEY, 0] != NONE
+        counts = live and both and before and s[S_COUNTS] == 1
+        for side in range(2):
+            if s[S_CHANGED + side]:
+                read_side(b, side, counts)
+        crossed = both and top[BID, TOP_KEY, 0] >= -top[ASK, TOP_KEY, 0]
+        s[S_CROSSED] = 1 if crossed else 0
+        s[S_UNCROSSED] = 1 if both and not crossed else 0
+    if s[S_CROSSED] and live and s[S_COUNTS] == 1 and trading(b, t):
         b.acc[A_CROSSED] += 1

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from spymaster.contracts.event import LATENESS_NS
 from spymaster.kernel.approach import ApproachParams
-from spymaster.kernel.contract_book import BookParams
+from spymaster.kernel.book_params import BookParams
 from spymaster.kernel.level_book import Watch
 from spymaster.market.scale import Scale
 from spymaster.market.sessions import Session
@@ -49,7 +49,8 @@ class ContractDay:
     def barrier_ticks(self) -> int:
         return self.scale.barrier_ticks if self.scale else self.approach.barrier_ticks
 
-    def book_params(self) -> BookParams:
+    def book_params(self, *, light: bool = False) -> BookParams:
+        """What the contract's book is told; `light`: only to keep the clock."""
         s = self.session
         return BookParams(
             price_step=self.price_step,
@@ -59,7 +60,8 @@ class ContractDay:
             trading=[(w.start, w.end) for w in s.trading],
             dense=self.instrument_type != "OPT",
             warm=self.warm,
-            watch=self._watch() if self.selected else None,
+            watch=self._watch() if self.selected and not light else None,
+            light=light,
         )
 
     def _watch(self) -> Watch:

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from spymaster.contracts import TABLES
 from spymaster.contracts.arrow import to_arrow
-from spymaster.contracts.event import EVENT, F_SNAPSHOT, NOTE_BACKWARDS
-from spymaster.kernel.identity import UNDEF_PRICE
+from spymaster.contracts.event import EVENT, NOTE_BACKWARDS
+from spymaster.kernel.columns import columns_of
 from spymaster.kernel.layout import NONE
 from spymaster.market.identify import Instrument
-from spymaster.stages.bronze_process_dbn import payload_of
+from spymaster.stages.bronze_process_dbn import Processed, payload_of
 
 MBO = TABLES["bronze.mbo"]
 _ACTIONS, _SIDES = "ACMRTFN", "BAN"
@@ -34,41 +34,30 @@ _ACTION_CODE, _SIDE_CODE = _codes(_ACTIONS), _codes(_SIDES)
 
 def envelope(
     records: NDArray[Any],
-    events: NDArray[Any],
+    done: Processed,
+    which: NDArray[np.int64],
     contracts: Sequence[Instrument],
     venue: str,
     batch_id: str,
     now: int,
     partition: tuple[dt.date, str, str],
 ) -> pa.RecordBatch:
-    """Rows of bronze.mbo from accepted DBN records and their events. `now` ns UTC."""
-    price = records["price"].astype(np.int64)
-    price[price == UNDEF_PRICE] = NONE
+    """Rows of bronze.mbo from DBN records after bronze's stage; `which` of its events. ns UTC."""
+    c = columns_of(records, done.events, done.sources, which, (_ACTION_CODE, _SIDE_CODE))
     session_date, underlier, instrument_type = partition
     return to_arrow(
         MBO,
         None,
         {
-            "event_time": records["ts_event"],
+            **c._asdict(),
+            "event_time": c.ts_event,
             "ingest_time": now,
             "venue": venue,
-            "symbol": _dictionary(events["contract"], [c.raw_symbol for c in contracts]),
-            "contract_id": _dictionary(events["contract"], [str(c.contract_id) for c in contracts]),
-            "action": _dictionary(_ACTION_CODE[records["action"]], list(_ACTIONS)),
-            "order_id": records["order_id"],
-            "side": _dictionary(_SIDE_CODE[records["side"]], list(_SIDES)),
-            "price": price,
-            "size": records["size"].astype(np.int64),
-            "sequence": records["sequence"].astype(np.int64),
-            "payload": _payload(records, events),
-            "ts_recv": events["ts_recv"],
-            "event_index": events["event_index"],
-            "is_snapshot": records["flags"] & F_SNAPSHOT != 0,
-            "ts_in_delta": records["ts_in_delta"],
-            "flags": records["flags"].astype(np.int32),
-            "channel_id": records["channel_id"].astype(np.int32),
-            "publisher_id": records["publisher_id"].astype(np.int32),
-            "instrument_id": records["instrument_id"].astype(np.int64),
+            "symbol": _dictionary(c.contract, [i.raw_symbol for i in contracts]),
+            "contract_id": _dictionary(c.contract, [str(i.contract_id) for i in contracts]),
+            "action": _dictionary(c.action, list(_ACTIONS)),
+            "side": _dictionary(c.side, list(_SIDES)),
+            "payload": _payload(records, done, which),
             "batch_id": batch_id,
             "session_date": session_date,
             "underlier": underlier,
@@ -82,12 +71,13 @@ def _dictionary(codes: NDArray[Any], words: list[str]) -> pa.DictionaryArray:
     return pa.DictionaryArray.from_arrays(pa.array(codes, pa.int32()), pa.array(words, pa.string()))
 
 
-def _payload(records: NDArray[Any], events: NDArray[Any]) -> Any:
-    backwards = np.flatnonzero(events["notes"] & NOTE_BACKWARDS)
-    if not len(backwards):
+def _payload(records: NDArray[Any], done: Processed, which: NDArray[np.int64]) -> Any:
+    if not (done.events["notes"] & NOTE_BACKWARDS).any():
         return "{}"
-    words = ["{}", *(payload_of(records[i], NOTE_BACKWARDS) for i in backwards)]
-    codes = np.zeros(len(records), np.int32)
+    backwards = np.flatnonzero(done.events["notes"][which] & NOTE_BACKWARDS)
+    sources = done.sources[which[backwards]]
+    words = ["{}", *(payload_of(records[i], NOTE_BACKWARDS) for i in sources)]
+    codes = np.zeros(len(which), np.int32)
     codes[backwards] = np.arange(1, len(words))
     return _dictionary(codes, words)
 

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spymaster.contracts.event import EVENT
-from spymaster.kernel.book import Notes, blank_notes
 from spymaster.kernel.book_view import BookView
 from spymaster.kernel.closed_bars import Bars
+from spymaster.kernel.notes import Notes, blank_notes
 from spymaster.kernel.state import pack, unpack
 from spymaster.kernel.summary import Summaries
 from spymaster.kernel.trades import trades_of
@@ -60,10 +60,13 @@ class MarketSession:
 
     def add(self, day: ContractDay) -> int:
         """Take one more contract; returns its number."""
+        return self._add(day, None)
+
+    def _add(self, day: ContractDay, book: bytes | None) -> int:
         number = len(self.days)
         self.days.append(day)
         self._names.append(day.contract_id)
-        self._bars.add(day, light=self._light)
+        self._bars.add(day, book, light=self._light)
         self._summaries.add(day.tick_steps)
         if not self._light:
             self._primitives.add(day)
@@ -114,9 +117,8 @@ class MarketSession:
 
     def restore(self, day: ContractDay, data: bytes) -> int:
         """Take one more contract, which goes on where `to_bytes` left off; returns its number."""
-        number = self.add(day)
-        bars, summary, *more = (a.tobytes() for a in unpack(data, "SESSION", 3)[1])
-        self._bars.restore(number, bars)
+        book, summary, *more = (a.tobytes() for a in unpack(data, "SESSION", 3)[1])
+        number = self._add(day, book)
         self._summaries.restore(number, summary)
         if not self._light:
             self._primitives.restore(number, more[0])

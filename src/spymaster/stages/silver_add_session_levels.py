@@ -11,8 +11,8 @@ from spymaster.contracts import TABLES
 from spymaster.contracts.event import ACTION_GAP, F_SNAPSHOT
 from spymaster.contracts.numpy_dtype import numpy_dtype
 from spymaster.contracts.silver import LEVEL_TYPES, WINDOWS
-from spymaster.kernel.book import Notes
 from spymaster.kernel.levels import SessionLevels
+from spymaster.kernel.notes import Notes
 from spymaster.market.sessions import Session, Window
 from spymaster.stages.contract import ContractDay
 from spymaster.stages.rows import Coded, Rows

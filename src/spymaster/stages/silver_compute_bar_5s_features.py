@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from spymaster.contracts import TABLES
 from spymaster.contracts.event import BOOK_LEVELS
 from spymaster.contracts.numpy_dtype import numpy_dtype
-from spymaster.kernel.book import Notes
 from spymaster.kernel.books import Books
 from spymaster.kernel.closed_bars import Bars
 from spymaster.kernel.layout import NONE
 from spymaster.kernel.level_book import V_FLOW, V_PRICE, V_RESTING_CT, V_RESTING_SZ, V_TRADED
+from spymaster.kernel.notes import Notes
 from spymaster.stages.contract import ContractDay
 from spymaster.stages.rows import Coded, Rows
 
@@ -43,9 +43,12 @@ class SilverComputeBar5sFeatures:
         self._names = names
         self._steps: list[int] = []
 
-    def add(self, day: ContractDay, *, light: bool = False) -> None:
-        """Take one more contract."""
-        self.books.add(day.book_params(light=light))
+    def add(self, day: ContractDay, state: bytes | None = None, *, light: bool = False) -> None:
+        """Take one more contract, which goes on from a `state` (`to_bytes`) if there is one."""
+        if state is None:
+            self.books.add(day.book_params(light=light))
+        else:
+            self.books.from_bytes(state)
         self._steps.append(day.price_step)
 
     def advance(
@@ -82,10 +85,6 @@ class SilverComputeBar5sFeatures:
     def to_bytes(self, number: int) -> bytes:
         """A contract's whole state."""
         return self.books.to_bytes(number)
-
-    def restore(self, number: int, data: bytes) -> None:
-        """Let a contract go on where `to_bytes` left off."""
-        self.books.restore(number, data)
 
 
 def _level_book(
