@@ -14,7 +14,7 @@ from spymaster.feed.simulator.market import ROOM, Market
 from spymaster.feed.simulator.matching import uncross
 from spymaster.feed.simulator.nasdaq import cross
 from spymaster.feed.simulator.path import Plan, step
-from spymaster.feed.simulator.sessions import CROSS, NS, OPEN, PREOPEN, SPARSE_VOL
+from spymaster.feed.simulator.sessions import BUSY_VOL, CROSS, NS, OPEN, PREOPEN, SPARSE_VOL
 from spymaster.feed.simulator.tape import recover
 
 #: Traders answer each other: this share of what happens follows something else at once.
@@ -62,7 +62,8 @@ def advance(
             if s.status == PREOPEN and now.status == OPEN:
                 uncross(m, plan)
             s.status = now.status
-            rate = now.rate * share
+            # Where the price hardly moves, few records are enough to fill the levels.
+            rate = now.rate * share * (BUSY_VOL / now.vol) ** 2
             full = 0.7 * math.sqrt(rate) * (1.0 + rate / _FILLING_RATE)
             s.depth = min(_FULL_LEVEL, max(1.3, full))
             s.now = begin + _wait(m, now.rate * share, False)

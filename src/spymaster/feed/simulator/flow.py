@@ -31,9 +31,13 @@ _LEAN_BEST, _LEAN_NEXT, _LEAN_DEEP, _LEAN_LEVEL = 0.6, -0.95, 0.35, 0.95
 #: Share of the quotes that are about the level, while one is near.
 _LEVEL_SHARE = 0.16
 #: Share of the decisions that are trades; of CME's and NASDAQ's that are with hidden orders.
-_TRADES, _HIDDEN_CME, _HIDDEN_NASDAQ = 0.06, 3e-5, 0.02
+_TRADES, _HIDDEN_CME, _HIDDEN_NASDAQ = 0.063, 3e-5, 0.02
+#: From this depth on, levels hold queues.
+_FULL = 6.0
+#: Share of the trades that go through the best level.
+_SWEEPS = 0.02
 #: Share of the quotes that change an order; of the changes that make it smaller, larger.
-_CHANGES, _SMALLER, _LARGER = 0.27, 0.06, 0.13
+_CHANGES, _SMALLER, _LARGER = 0.27, 0.07, 0.10
 
 
 @hot
@@ -74,8 +78,12 @@ def _aggress(m: Market, plan: Plan, gap: float) -> None:
     side = ASK if buyer == BID else BID
     best = s.ask if side == ASK else s.bid
     size = draw_size(m)
-    if uniform(m.rng) < 0.3:
+    if uniform(m.rng) < 0.35:
         size += draw_size(m) + draw_size(m)
+    if uniform(m.rng) < _SWEEPS and abs(best - s.fair) < 2.0 * s.unit:
+        # Impatience: the whole best level, and some of the next.
+        trade(m, plan, buyer, m.qty[side, best] + size, best + (1 if side == ASK else -1), False)
+        return
     if uniform(m.rng) < 0.9:
         size = min(size, m.qty[side, best] - 1)
     if size > 0 and abs(best - s.fair) < 3.0 * s.unit:
@@ -119,9 +127,17 @@ def _rest(m: Market, plan: Plan) -> None:
     px = min(max(px, 2), LADDER - 2)
     count = m.held[side, px]
     u = uniform(m.rng)
-    if count > 0 and u < _CHANGES:
+    come = target / (target + count)
+    changes = _CHANGES
+    if s.depth > _FULL and k < 30:
+        # Long queues are kept at their length; who stands at the front of one stays.
+        come = 0.5 + 0.45 * min(1.0, max(-1.0, 2.0 * (1.0 - count / target)))
+        come = changes + (1.0 - changes) * come
+        if k == 0:
+            changes *= 0.4
+    if count > 0 and u < changes:
         _change(m, side, px)
-    elif u * (target + count) < target:
+    elif u < come:
         _add(m, side, px)
     elif count > 0:
         _cancel(m, side, px)
@@ -201,7 +217,7 @@ def _change(m: Market, side: int, px: int) -> None:
         unlink(m, slot)
         order.size += draw_size(m)
         link(m, slot)
-    elif u > _LARGER + 0.02:
+    elif u > _LARGER + 0.005:
         to = _elsewhere(m, side, px)
         unlink(m, slot)
         order.px = to
@@ -216,7 +232,8 @@ def _elsewhere(m: Market, side: int, px: int) -> int:
     s = m.state[0]
     move = 1 + below(m.rng, 3)
     to = px + (move if uniform(m.rng) < 0.5 else -move)
-    return int(min(to, s.ask - 1) if side == BID else max(to, s.bid + 1))
+    to = min(to, s.ask - 1) if side == BID else max(to, s.bid + 1)
+    return int(to if to != px else px - move if side == BID else px + move)
 
 
 @hot

@@ -18,11 +18,11 @@ SNAPSHOT = 32 | 8
 MAYBE_BAD_BOOK = 4
 
 #: Wire delay: the median in ns, and the spread of its logarithm.
-_DELAY_NS, _DELAY_LOG = 117_000.0, 0.3
+_DELAY_NS, _DELAY_LOG = 114_000.0, 0.3
 #: Some packets wait behind others: this share, and how long in the mean.
-_QUEUED, _QUEUE_NS = 0.02, 1.5e6
+_QUEUED, _QUEUE_NS = 0.018, 1.4e6
 #: Share of what happens before the last packet is received that is in it.
-_SAME_PACKET = 0.12
+_SAME_PACKET = 0.06
 UNDEF_PRICE = 2**63 - 1
 
 
