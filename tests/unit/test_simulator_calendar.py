@@ -64,7 +64,7 @@ def test_the_day_after_thanksgiving_is_short(underlier: str, end: str) -> None:
     made = sessions(
         SimulationConfig(underlier=underlier, first_session=dt.date(2024, 11, 27), sessions=3)
     )
-    short = [s for s in made if s.day == dt.date(2024, 11, 29)][0]
+    short = next(s for s in made if s.day == dt.date(2024, 11, 29))
     assert short.short
     assert clock(short, len(short.seconds)) == end
     theirs = market_session(Settings().of(underlier), underlier, short.day)
@@ -92,10 +92,13 @@ def test_a_half_session_gives_no_levels_to_the_next(tmp_path: Path) -> None:
     root = tmp_path / "root"
     run(configured(root, HOUR), made.files)
     summaries = {
-        str(r["session_date"]): r["short_session"] for r in lake_rows(root, "silver.session_summary")
+        str(r["session_date"]): r["short_session"]
+        for r in lake_rows(root, "silver.session_summary")
     }
     assert summaries == {"2024-11-29": True, "2024-12-02": False}
-    levels = {(str(r["session_date"]), r["level_type"]) for r in lake_rows(root, "silver.session_levels")}
+    levels = {
+        (str(r["session_date"]), r["level_type"]) for r in lake_rows(root, "silver.session_levels")
+    }
     assert ("2024-12-02", "PM_HIGH") in levels
     assert ("2024-12-02", "PD_HIGH") not in levels
 

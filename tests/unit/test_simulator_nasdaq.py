@@ -176,5 +176,5 @@ def test_what_no_exchange_has_is_refused() -> None:
         SimulationConfig(underlier="NQ")
     with pytest.raises(ContractError, match="options is 5; allowed: 0 to 0"):
         SimulationConfig(underlier="TSLA", options=5)
-    with pytest.raises(ContractError, match="start_price is 4800.0; allowed: 100.0 to 500.0"):
+    with pytest.raises(ContractError, match=r"start_price is 4800\.0; allowed: 100\.0 to 500\.0"):
         SimulationConfig(underlier="TSLA", start_price=4800.0)

@@ -32,6 +32,8 @@ _LEAN_BEST, _LEAN_NEXT, _LEAN_DEEP, _LEAN_LEVEL = 0.6, -0.95, 0.35, 0.95
 _LEVEL_SHARE = 0.16
 #: Share of the decisions that are trades; of CME's and NASDAQ's that are with hidden orders.
 _TRADES, _HIDDEN_CME, _HIDDEN_NASDAQ = 0.063, 3e-5, 0.02
+#: Share of the orders that show a part of themselves.
+_ICEBERGS = 0.015
 #: From this depth on, levels hold queues.
 _FULL = 6.0
 #: Share of the trades that go through the best level.
@@ -131,10 +133,10 @@ def _rest(m: Market, plan: Plan) -> None:
     changes = _CHANGES
     if s.depth > _FULL and k < 30:
         # Long queues are kept at their length; who stands at the front of one stays.
+        if k == 0:
+            target, changes = 1.7 * target, 0.4 * changes
         come = 0.5 + 0.45 * min(1.0, max(-1.0, 2.0 * (1.0 - count / target)))
         come = changes + (1.0 - changes) * come
-        if k == 0:
-            changes *= 0.4
     if count > 0 and u < changes:
         _change(m, side, px)
     elif u < come:
@@ -185,7 +187,7 @@ def _lean(k: int) -> float:
 @hot
 def _add(m: Market, side: int, px: int) -> None:
     size = draw_size(m)
-    hidden = size * (1 + below(m.rng, 6)) if uniform(m.rng) < 0.03 else 0
+    hidden = size * (1 + below(m.rng, 6)) if uniform(m.rng) < _ICEBERGS else 0
     order_id = take_id(m)
     if enter(m, order_id, side, px, size, hidden) >= 0:
         begin(m)
