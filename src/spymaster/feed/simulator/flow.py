@@ -50,7 +50,7 @@ def act(m: Market, plan: Plan) -> None:
     u = uniform(m.rng)
     if u < (_HIDDEN_NASDAQ if s.convention == NASDAQ else _HIDDEN_CME):
         hidden_trade(m, plan)
-    elif abs(gap) > 1.0 and u > 0.65:
+    elif u > 0.65 and (s.ask < s.fair - 0.5 if gap > 0 else s.bid > s.fair + 0.5):
         # Quotes that the fair value has left behind are pulled.
         side = ASK if gap > 0 else BID
         _cancel(m, side, s.ask if gap > 0 else s.bid)
@@ -115,6 +115,10 @@ def _rest(m: Market, plan: Plan) -> None:
     if k <= 10:
         target *= 1.0 + _lean(k) * (s.tilt if side == BID else -s.tilt)
     px = s.bid - k if side == BID else s.ask + k
+    if s.bid < 2 or s.ask > LADDER - 3:
+        # A side is empty: it begins anew about the fair value.
+        px = round(s.fair) + (-1 - k if side == BID else 1 + k)
+        px = min(px, s.ask - 1) if side == BID else max(px, s.bid + 1)
     if k == 0 and (s.bid > s.fair - 0.1 if side == BID else s.ask < s.fair + 0.1):
         # A quote on the wrong side of the fair value is pulled.
         target *= 0.1
@@ -235,7 +239,8 @@ def _elsewhere(m: Market, side: int, px: int) -> int:
     move = 1 + below(m.rng, 3)
     to = px + (move if uniform(m.rng) < 0.5 else -move)
     to = min(to, s.ask - 1) if side == BID else max(to, s.bid + 1)
-    return int(to if to != px else px - move if side == BID else px + move)
+    to = to if to != px else px - move if side == BID else px + move
+    return int(min(max(to, 2), LADDER - 3))
 
 
 @hot
