@@ -100,3 +100,11 @@ def test_files_without_a_live_order_are_refused(tmp_path: Path) -> None:
         market_statistics([path])
     with pytest.raises(ContractError, match=r"instrument 78; allowed: \[77\]"):
         market_statistics([written(tmp_path / "b.dbn.zst", ROWS)], 78)
+
+
+def test_the_benchmarks_table_has_the_simulated_market(tmp_path: Path) -> None:
+    from bench.realism import realism_table
+
+    table = realism_table(written(tmp_path / "a.dbn.zst", ROWS), 5_000)
+    assert table.splitlines()[0] == "| statistic | real | simulated |"
+    assert "| live records | 13 |" in table

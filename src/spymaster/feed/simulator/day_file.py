@@ -11,6 +11,7 @@ from databento_dbn import Metadata
 from numpy.typing import NDArray
 
 from spymaster.feed.dbn_write import DbnWriter, make_metadata
+from spymaster.feed.simulator.chain import Option
 from spymaster.feed.simulator.definitions import (
     DAY_NS,
     Defined,
@@ -54,9 +55,14 @@ class DayFile:
     def _head(self, schema: str) -> Metadata:
         config, day = self._exchange.config, self._day
         start = day_start_ns(day)
+        named = [*self.instruments]
+        if schema == "mbo":
+            # Landing tells by a future's symbol whose options these are.
+            futures = {i.future: None for i in self.instruments if isinstance(i, Option)}
+            named += futures
         return make_metadata(
             config.venue.dataset,
-            {i.symbol: [interval(day, i)] for i in self.instruments},
+            {i.symbol: [interval(day, i)] for i in named},
             start,
             start + DAY_NS,
             schema=schema,

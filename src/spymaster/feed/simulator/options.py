@@ -174,6 +174,8 @@ def advance(
             years = (book.expires - event) / _YEAR_NS
             value = theory(book.strike, book.call, fair[c.second], years)
             _decide(c, book, value, event, rng, out)
+        # Waiting has no memory: the next second draws its own.
+        c.now = begin + _NS - 1
         c.second += 1
     c.second = 0
     return True
