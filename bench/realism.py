@@ -1,4 +1,4 @@
-"""The simulated ES day beside the real one, statistic by statistic: a part of docs/benchmarks.md."""
+"""The simulated ES day beside the real one, a part of docs/benchmarks.md."""
 
 from __future__ import annotations
 
