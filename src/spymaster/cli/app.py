@@ -281,18 +281,50 @@ def simulate(
     seed: Annotated[int, typer.Option(help="Same seed, same bytes.")] = 7,
     signal: Annotated[bool, typer.Option(help="Order flow foretells the outcome.")] = True,
     strength: Annotated[float, typer.Option(help="How surely, 0 to 1.")] = 1.0,
+    underlier: Annotated[str, typer.Option(help="ES (CME) or TSLA (NASDAQ).")] = "ES",
+    contracts: Annotated[int, typer.Option(help="ES futures, 1 to 3.")] = 2,
+    options: Annotated[
+        int, typer.Option(help="ES options, up to 5000, in files of their own.", metavar="N")
+    ] = 0,
+    option_events: Annotated[
+        int, typer.Option(help="Records of the options per session; 0: as many as --events.")
+    ] = 0,
+    gaps: Annotated[float, typer.Option(help="Jumps past a level per session, on average.")] = 0.5,
     dbn_version: Annotated[int, typer.Option(help="DBN version 1, 2 or 3.")] = 3,
     config: Config = None,
 ) -> None:
     """Write a market of one's own, order by order, as real DBN files.
 
+    The settings' windows are where it is busy: with short ones (bars = "09:25-10:30") many
+    sessions of a few 10,000 records take seconds.
+
     Example: spymaster simulate ./market --sessions 5 --seed 1
+
+    Example: spymaster simulate ./tsla --underlier TSLA
+
+    Example: spymaster simulate ./busy --sessions 1 --events 20000000
+
+    Example: spymaster simulate ./chain --options 2000 --option-events 1000000
+
+    Example: spymaster simulate ./school --sessions 40 --events 30000 --config short.toml
     """
     from spymaster.cli.market import simulate_market
 
-    es = Settings.load(config).of("ES")
     made = simulate_market(
-        folder, es, sessions, _date(first), events, seed, signal, strength, dbn_version
+        folder,
+        Settings.load(config),
+        underlier,
+        first_session=_date(first, "--first") or dt.date(2024, 1, 8),
+        sessions=sessions,
+        seed=seed,
+        events_per_session=events,
+        contracts=contracts,
+        signal=signal,
+        strength=strength,
+        options=options,
+        option_events_per_session=option_events,
+        gaps_per_session=gaps,
+        dbn_version=dbn_version,
     )
     for path in made.files:
         tell(path)

@@ -39,7 +39,12 @@ def run_demo(folder: Path) -> None:
     started = time.perf_counter()
     tell(f"1. a simulated market of ES futures: {_SESSIONS} sessions, order by order, in DBN files")
     made = simulate_market(
-        folder / "market", settings.of("ES"), _SESSIONS, None, _EVENTS, _SEED, True, 1.0, 3
+        folder / "market",
+        settings,
+        "ES",
+        sessions=_SESSIONS,
+        events_per_session=_EVENTS,
+        seed=_SEED,
     )
     seconds["simulate"] = time.perf_counter() - started
     tell(f"   {made.records:,} records in {len(made.files)} files")

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any, BinaryIO
+from types import TracebackType
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -81,30 +82,62 @@ def write_dbn(
     records: one array or many (MBO_RECORD, or any dtype whose bytes are DBN records of the
     head's version), or bytes. The bytes depend on nothing but the arguments.
     """
-    path = Path(path)
     pieces = [records] if isinstance(records, np.ndarray | bytes) else records
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with part.open("wb") as file:
-            _frame(file, [head.encode()], level if compress else None)
-            _frame(file, pieces, level if compress else None)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-    return path
+    with DbnWriter(path, head, compress=compress, level=level) as out:
+        for piece in pieces:
+            out.write(piece)
+    return out.path
 
 
-def _frame(file: BinaryIO, pieces: Iterable[Records], level: int | None) -> None:
-    if level is None:
-        for piece in pieces:
-            file.write(_bytes(piece))
-        return
-    packer = zstandard.ZstdCompressor(level=level, write_checksum=True)
-    with packer.stream_writer(file, closefd=False) as out:
-        for piece in pieces:
-            out.write(_bytes(piece))
+class DbnWriter:
+    """One DBN file being written, piece by piece: it has its name only when it is whole.
+
+    A context manager; an exception inside leaves no file. Arguments as for `write_dbn`.
+    """
+
+    def __init__(
+        self, path: str | Path, head: Metadata, *, compress: bool = True, level: int = 3
+    ) -> None:
+        self.path = Path(path)
+        self._part = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
+        self._level = level if compress else None
+        self._file = self._part.open("wb")
+        self._out = self._frame()
+        self._out.write(head.encode())
+        if self._out is not self._file:
+            self._out.close()
+        self._out = self._frame()
+
+    def _frame(self) -> Any:
+        if self._level is None:
+            return self._file
+        packer = zstandard.ZstdCompressor(level=self._level, write_checksum=True)
+        return packer.stream_writer(self._file, closefd=False)
+
+    def write(self, records: Records) -> None:
+        """The next records."""
+        self._out.write(_bytes(records))
+
+    def __enter__(self) -> DbnWriter:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            if self._out is not self._file:
+                self._out.close()
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._file.close()
+            if kind is None:
+                self._part.replace(self.path)
+        finally:
+            self._file.close()
+            self._part.unlink(missing_ok=True)
 
 
 def _bytes(piece: Records) -> memoryview:

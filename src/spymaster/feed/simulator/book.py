@@ -5,6 +5,7 @@ from __future__ import annotations
 from spymaster.feed.simulator.draws import below, uniform
 from spymaster.feed.simulator.hot import hot
 from spymaster.feed.simulator.market import ASK, BID, LADDER, ORDERS, Market
+from spymaster.feed.simulator.venue import NASDAQ
 
 
 @hot
@@ -105,16 +106,22 @@ def pick(m: Market, side: int, px: int) -> int:
 
 
 @hot
-def stock(m: Market, mid: int, spread: int) -> None:
-    """The orders that stand before the first day: a deep book, and old orders far away."""
+def stock(m: Market, mid: int, spread: int, orders: int) -> None:
+    """The orders that stand before the first day: a deep book, and old orders far away.
+
+    Four fifths of `orders` lie within 400 ticks of the middle, the rest at every fourth tick
+    beyond; one in ten of those at a price that nobody expects.
+    """
+    deep = orders // 1000
+    m.state[0].deep = max(1.5, 0.8 * deep)
     for side in range(2):
         away = 1 if side == ASK else -1
         for k in range(400):
             px = mid + (k + (spread if side == ASK else 0)) * away
-            for _ in range(1 + below(m.rng, 3)):
+            for _ in range(1 + below(m.rng, max(3, 2 * deep - 1))):
                 enter(m, take_id(m), side, px, draw_size(m), 0)
-        for _ in range(60):
-            px = mid + away * (400 + below(m.rng, 4000))
+        for _ in range(max(60, orders // 10)):
+            px = mid + away * (400 + 4 * below(m.rng, 350))
             if uniform(m.rng) < 0.1:
                 px = mid + away * (mid * 9 // 10 - below(m.rng, mid // 10))
             enter(m, take_id(m), side, max(40, px), draw_size(m), 0)
@@ -122,10 +129,16 @@ def stock(m: Market, mid: int, spread: int) -> None:
 
 @hot
 def draw_size(m: Market) -> int:
-    """Most orders are for one contract, a few are for many."""
+    """Most orders are for one contract, or a round lot of shares; a few are for many."""
     u = uniform(m.rng)
+    if m.state[0].convention == NASDAQ:
+        if u < 0.45:
+            return 100
+        if u < 0.85:
+            return 1 + below(m.rng, 99)
+        return 100 * (1 + int(8.0 * uniform(m.rng) * uniform(m.rng)))
     if u < 0.6:
         return 1
-    if u < 0.985:
+    if u < 0.988:
         return 2 + int(6.0 * uniform(m.rng) * uniform(m.rng))
     return int(10 + below(m.rng, 90))

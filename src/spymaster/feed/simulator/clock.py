@@ -8,16 +8,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spymaster.feed.simulator.draws import exponential, uniform
-from spymaster.feed.simulator.flow import act, act_before_open
+from spymaster.feed.simulator.flow import act, act_before_open, pull
 from spymaster.feed.simulator.hot import hot
 from spymaster.feed.simulator.market import ROOM, Market
 from spymaster.feed.simulator.matching import uncross
+from spymaster.feed.simulator.nasdaq import cross
 from spymaster.feed.simulator.path import Plan, step
-from spymaster.feed.simulator.sessions import NS, OPEN, PREOPEN, SPARSE_VOL
+from spymaster.feed.simulator.sessions import BUSY_VOL, CROSS, NS, OPEN, PREOPEN, SPARSE_VOL
 from spymaster.feed.simulator.tape import recover
 
 #: Traders answer each other: this share of what happens follows something else at once.
 _ANSWERS, _ANSWER_NS = 0.55, 60_000.0
+#: Some of these answers come in the very same nanosecond.
+_SAME_NS = 0.004
+#: The fullest level that the flow aims at, and the rate from which on levels fill up.
+_FULL_LEVEL, _FILLING_RATE = 21.0, 60.0
 
 
 @hot
@@ -48,11 +53,19 @@ def advance(
                 s.tilt = plan[0].tilt
                 if now.vol > 2 * SPARSE_VOL and uniform(m.rng) < s.bad_rate:
                     s.bad_until = begin + 10 * NS
+            moved = path[s.second] + s.basis - s.fair
             s.fair = path[s.second] + s.basis
+            if abs(moved) > 8.0 * s.unit and s.status == now.status == OPEN:
+                s.jump = moved
+            if now.phase & CROSS:
+                cross(m, plan)
             if s.status == PREOPEN and now.status == OPEN:
                 uncross(m, plan)
             s.status = now.status
-            s.depth = min(25.0, max(1.3, 0.7 * math.sqrt(now.rate * share)))
+            # Where the price hardly moves, few records are enough to fill the levels.
+            rate = now.rate * share * (BUSY_VOL / now.vol) ** 2
+            full = 0.7 * math.sqrt(rate) * (1.0 + rate / _FILLING_RATE)
+            s.depth = min(_FULL_LEVEL, max(1.3, full))
             s.now = begin + _wait(m, now.rate * share, False)
         while s.now < begin + NS:
             if s.n + ROOM + s.live > len(m.out):
@@ -60,6 +73,8 @@ def advance(
             before = s.n
             if s.bad_until and s.now >= s.bad_until:
                 recover(m)
+            elif now.status == OPEN and s.jump != 0.0:
+                pull(m, plan)
             elif now.status == OPEN:
                 act(m, plan)
             else:
@@ -75,6 +90,8 @@ def advance(
 @hot
 def _wait(m: Market, rate: float, answers: bool) -> int:
     if answers and uniform(m.rng) < _ANSWERS:
+        if uniform(m.rng) < _SAME_NS:
+            return 0
         return 1 + int(exponential(m.rng, _ANSWER_NS))
     if rate <= 0.0:
         return NS

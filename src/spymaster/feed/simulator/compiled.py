@@ -13,9 +13,11 @@ from typing import Any
 
 from numba import njit
 
-from spymaster.feed.simulator import book, clock, tape
+from spymaster.feed.simulator import book, clock, nasdaq, options, tape
 
 _advance, _snapshot, _stock = clock.advance, tape.snapshot, book.stock
+_clear, _enter_printed, _withdraw = nasdaq.clear, nasdaq.enter_printed, nasdaq.withdraw
+_play = options.advance
 
 
 def _sources() -> int:
@@ -25,7 +27,7 @@ def _sources() -> int:
     return int.from_bytes(digest.digest(), "little")
 
 
-def _entries(sources: int) -> tuple[Callable[..., Any], Callable[..., Any], Callable[..., Any]]:
+def _entries(sources: int) -> tuple[Callable[..., Any], ...]:
     @njit(cache=True, error_model="numpy", _nrt=False)
     def advance(m, plan, touches, seconds, path, start_ns, share):  # type: ignore[no-untyped-def]
         return sources < 0 or _advance(m, plan, touches, seconds, path, start_ns, share)
@@ -35,10 +37,24 @@ def _entries(sources: int) -> tuple[Callable[..., Any], Callable[..., Any], Call
         return min(sources, 0) + _snapshot(m, ts_recv, ts_event, framed, from_row)
 
     @njit(cache=True, error_model="numpy", _nrt=False)
-    def stock(m, mid, spread):  # type: ignore[no-untyped-def]
-        _stock(m, mid, spread + min(sources, 0))
+    def stock(m, mid, spread, orders):  # type: ignore[no-untyped-def]
+        _stock(m, mid, spread + min(sources, 0), orders)
 
-    return advance, snapshot, stock
+    @njit(cache=True, error_model="numpy", _nrt=False)
+    def begin_day(m, mid, levels, clears):  # type: ignore[no-untyped-def]
+        if clears:
+            _clear(m)
+        _enter_printed(m, mid, levels + min(sources, 0))
+
+    @njit(cache=True, error_model="numpy", _nrt=False)
+    def withdraw(m, printed):  # type: ignore[no-untyped-def]
+        _withdraw(m, printed or sources < 0)
+
+    @njit(cache=True, error_model="numpy", _nrt=False)
+    def play_options(c, books, rng, ladder, seconds, fair, start_ns, share, out):  # type: ignore[no-untyped-def]
+        return sources < 0 or _play(c, books, rng, ladder, seconds, fair, start_ns, share, out)
+
+    return advance, snapshot, stock, begin_day, withdraw, play_options
 
 
-advance, snapshot, stock = _entries(_sources())
+advance, snapshot, stock, begin_day, withdraw, play_options = _entries(_sources())

@@ -9,6 +9,7 @@ from datetime import date
 from types import MappingProxyType
 
 from spymaster.errors import ContractError
+from spymaster.feed.simulator.venue import CME, Venue, venue_of
 
 #: New York clock times, half-open, as in `[underlier.ES.windows]`.
 DEFAULT_WINDOWS: Mapping[str, str] = MappingProxyType(
@@ -29,10 +30,21 @@ _CLOCK = re.compile(r"([01]\d|2[0-3]):([0-5]\d)(?::([0-5]\d))?")
 class SimulationConfig:
     """One simulated market: the same settings give the same bytes.
 
-    `events_per_session` is a target in records, all contracts together. With `signal`, order
-    flow before and just after the touch of a level shows, with probability `strength`, where the
-    price will go (else, and without `signal`, it shows the toss of another fair coin). Below about
-    100,000 records a session the book is thin, and its order flow imbalance shows little.
+    `underlier` is "ES" (CME) or "TSLA" (NASDAQ, one stock); `start_price`, `touch_ticks` and
+    `barrier_ticks` of 0 are its own. `events_per_session` is a target in records, all futures
+    together, `option_events_per_session` in those of the options (0: as many). `resting_orders`
+    stand in the front contract's book at the start (0: as many as such a market holds).
+
+    With `signal`, order flow before and just after the touch of a level shows, with probability
+    `strength`, where the price will go (else, and without `signal`, it shows the toss of another
+    fair coin). A session of fewer than some 20,000 records has a thin book, and its order flow
+    imbalance shows little; short `windows` make few records many.
+
+    Oddities, in numbers that real feeds have: `gaps_per_session` jumps of the price past a level
+    between two trades, `lost_last_share` of events without F_LAST, `bad_book_per_session` spells
+    of a doubtful book with a market snapshot after them. `clear_at_start`: a NASDAQ day begins
+    with R; else its orders are cancelled one by one when the day ends.
+
     Raises ContractError on a value that cannot be simulated.
 
     >>> SimulationConfig(sessions=0)
@@ -49,30 +61,48 @@ class SimulationConfig:
     signal: bool = True
     strength: float = 1.0
     windows: Mapping[str, str] = field(default_factory=dict)
-    touch_ticks: int = 4
-    barrier_ticks: int = 24
+    touch_ticks: int = 0
+    barrier_ticks: int = 0
     approach_bars: int = 24
     timeout_bars: int = 144
-    start_price: float = 4800.0
+    start_price: float = 0.0
     bad_book_per_session: float = 0.0
+    underlier: str = "ES"
+    options: int = 0
+    option_events_per_session: int = 0
+    resting_orders: int = 0
+    gaps_per_session: float = 0.5
+    lost_last_share: float = 1e-5
+    clear_at_start: bool = True
     dbn_version: int = 3
 
     def __post_init__(self) -> None:
+        venue = self.venue
+        for name in ("start_price", "touch_ticks", "barrier_ticks"):
+            if not getattr(self, name):
+                object.__setattr__(self, name, getattr(venue, name))
         _within("sessions", self.sessions, 1, 2000)
         _within("seed", self.seed, 0, 2**63 - 1)
         _within("events_per_session", self.events_per_session, 2_000, 200_000_000)
         _within("contracts", self.contracts, 1, 3)
+        _within("options", self.options, 0, 5_000 if venue.convention == CME else 0)
+        _within("option_events_per_session", self.option_events_per_session, 0, 200_000_000)
+        _within("resting_orders", self.resting_orders, 0, 40_000)
+        _within("gaps_per_session", self.gaps_per_session, 0.0, 50.0)
+        _within("lost_last_share", self.lost_last_share, 0.0, 0.1)
         _within("strength", self.strength, 0.0, 1.0)
         _within("touch_ticks", self.touch_ticks, 1, 100)
         _within("barrier_ticks", self.barrier_ticks, self.touch_ticks + 1, 400)
         _within("approach_bars", self.approach_bars, 1, 720)
         _within("timeout_bars", self.timeout_bars, 1, 2880)
-        _within("start_price", self.start_price, 1000.0, 12000.0)
+        _within("start_price", self.start_price, venue.lowest_price, venue.highest_price)
         _within("bad_book_per_session", self.bad_book_per_session, 0.0, 20.0)
         _within("dbn_version", self.dbn_version, 1, 3)
-        if self.start_price * 4 != int(self.start_price * 4):
+        ticks = self.start_price * 1e9 / venue.tick_px
+        if abs(ticks - round(ticks)) > 1e-6:
             raise ContractError(
-                f"simulate: start_price is {self.start_price}; allowed: multiples of 0.25."
+                f"simulate: start_price is {self.start_price}; allowed: multiples of "
+                f"{venue.tick_px / 1e9:g}."
             )
         unknown = sorted(set(self.windows) - set(DEFAULT_WINDOWS))
         if unknown:
@@ -83,6 +113,11 @@ class SimulationConfig:
         for name, text in full.items():
             _clock_pair(name, text)
         object.__setattr__(self, "windows", MappingProxyType(full))
+
+    @property
+    def venue(self) -> Venue:
+        """The exchange of the underlier."""
+        return venue_of(self.underlier)
 
     def window_seconds(self, name: str) -> tuple[int, int]:
         """A window's start and end, in seconds since midnight in New York."""

@@ -1,12 +1,18 @@
-"""The quarterly E-mini contracts: their symbols, their last day, which one is in front."""
+"""What is traded: the quarterly E-mini contracts, which one is in front, or a stock."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
+import databento_dbn as dbn
+
+from spymaster.feed.simulator.venue import NASDAQ, Venue
+
 NEW_YORK = ZoneInfo("America/New_York")
+UNDEF_I64, UNDEF_TIME = 2**63 - 1, 2**64 - 1
 _CODES = {3: "H", 6: "M", 9: "U", 12: "Z"}
 #: Traders leave a contract this many days before it expires.
 ROLL_DAYS = 8
@@ -42,6 +48,28 @@ class Contract:
         return first + timedelta(days=(4 - first.weekday()) % 7 + 14)
 
     @property
+    def definition(self) -> dict[str, Any]:
+        """What its definition says beyond what all say."""
+        return {
+            "min_price_increment": 250_000_000,
+            "min_price_increment_amount": 12_500_000_000,
+            "max_price_variation": 6_000_000_000,
+            "market_segment_id": 64,
+            "asset": "ES",
+            "group": "ES",
+            "security_type": "FUT",
+            "cfi": "FFIXSX",
+            "instrument_class": dbn.InstrumentClass.FUTURE,
+            "expiration": self.expiration_ns,
+            "activation": clock_ns(self.last_day - timedelta(days=5 * 365), 17 * 3600),
+            "maturity_year": self.year,
+            "maturity_month": self.month,
+            "market_depth": 10,
+            "channel_id": 0,
+            "appl_id": 310,
+        }
+
+    @property
     def expiration_ns(self) -> int:
         """Final settlement, 09:30 in New York."""
         return clock_ns(self.last_day, 9 * 3600 + 1800)
@@ -49,6 +77,38 @@ class Contract:
     @property
     def instrument_id(self) -> int:
         return 10_000 + self.ordinal
+
+
+@dataclass(frozen=True)
+class Stock:
+    """A share: it has no expiry, and its number is the same every day."""
+
+    symbol: str
+    instrument_id: int = 16_244
+    ordinal: int = 0
+
+    @property
+    def definition(self) -> dict[str, Any]:
+        """What its definition says beyond what all say."""
+        return {
+            "min_price_increment": 10_000_000,
+            "asset": self.symbol,
+            "group": "Q",
+            "security_type": "",
+            "exchange": "XNAS",
+            "cfi": "ESXXXX",
+            "unit_of_measure": "",
+            "unit_of_measure_qty": UNDEF_I64,
+            "instrument_class": dbn.InstrumentClass.STOCK,
+            "expiration": UNDEF_TIME,
+            "activation": UNDEF_TIME,
+            "min_lot_size_round_lot": 100,
+            "inst_attrib_value": 0,
+            "underlying_product": 255,
+        }
+
+
+Listed = Contract | Stock
 
 
 def clock_ns(day: date, seconds: int) -> int:
@@ -80,7 +140,10 @@ def in_front(session: date) -> Contract:
     return listed(session, 2)[1]
 
 
-def active(session: date, n: int) -> list[Contract]:
-    """The contracts simulated in a session, the front one first."""
+def active(venue: Venue, session: date, n: int) -> list[Listed]:
+    """What is simulated in a session: the futures, the front one first, or the stock."""
+    if venue.convention == NASDAQ:
+        return [Stock(venue.underlier)]
     front = in_front(session)
-    return [front, *[c for c in listed(session, n) if c != front]][:n]
+    found: list[Listed] = [front, *[c for c in listed(session, n) if c != front]]
+    return found[:n]

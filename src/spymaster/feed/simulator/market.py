@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from spymaster.feed.dbn_records import MBO_RECORD
 from spymaster.feed.simulator.draws import Words
+from spymaster.feed.simulator.venue import Venue
 
 #: Prices are whole ticks from 0, so that a price is its own place on the ladder.
 LADDER = 1 << 16
 ORDERS = 1 << 16
-TICK_PX = 250_000_000
 OUT = 1 << 18
 #: The most records that one action may write.
 ROOM = 1 << 14
@@ -46,6 +46,9 @@ STATE = np.dtype(
         ("id_next", "<i8"),
         ("id_step", "<i8"),
         ("instrument_id", "<i8"),
+        ("convention", "<i8"),
+        ("publisher", "<i8"),
+        ("tick_px", "<i8"),
         ("event", "<i8"),
         ("packet", "<i8"),
         ("packet_event", "<i8"),
@@ -63,6 +66,10 @@ STATE = np.dtype(
         ("per_action", "<f8"),
         ("late_share", "<f8"),
         ("bad_rate", "<f8"),
+        ("jump", "<f8"),
+        ("unit", "<f8"),
+        ("deep", "<f8"),
+        ("lost_share", "<f8"),
     ]
 )
 
@@ -86,7 +93,7 @@ class Market(NamedTuple):
     out: NDArray[np.void]
 
 
-def new_market(seed: int, instrument_id: int, first_id: int, id_step: int) -> Market:
+def new_market(venue: Venue, seed: int, instrument_id: int, first_id: int, id_step: int) -> Market:
     """An empty market.
 
     `extremes` is [premarket, opening range, regular][high, low, last]; `prior` the regular hours
@@ -95,6 +102,8 @@ def new_market(seed: int, instrument_id: int, first_id: int, id_step: int) -> Ma
     state = np.zeros(1, STATE)
     state["instrument_id"], state["id_next"], state["id_step"] = instrument_id, first_id, id_step
     state["ask"] = LADDER - 1
+    state["convention"], state["publisher"] = venue.convention, venue.publisher
+    state["tick_px"], state["unit"] = venue.tick_px, venue.unit
     state["per_action"] = 1.6
     orders = np.zeros(ORDERS, ORDER)
     orders["next"] = np.arange(1, ORDERS + 1)

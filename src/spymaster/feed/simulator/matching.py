@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from spymaster.feed.simulator import nasdaq
 from spymaster.feed.simulator.book import draw_size, enter, leave, link, take_id, unlink
 from spymaster.feed.simulator.draws import below, uniform
 from spymaster.feed.simulator.hot import hot
 from spymaster.feed.simulator.market import ASK, BID, LADDER, NOBODY, Market
-from spymaster.feed.simulator.path import APPROACH, Plan
-from spymaster.feed.simulator.sessions import OPENING_RANGE, PREMARKET, REGULAR
+from spymaster.feed.simulator.path import Plan, seen
 from spymaster.feed.simulator.tape import (
     ADD,
     CANCEL,
@@ -19,6 +19,7 @@ from spymaster.feed.simulator.tape import (
     next_packet,
     write,
 )
+from spymaster.feed.simulator.venue import NASDAQ
 
 
 @hot
@@ -28,6 +29,9 @@ def trade(m: Market, plan: Plan, aggressor: int, want: int, limit: int, rests: b
     side = ASK if aggressor == BID else BID
     step = 1 if side == ASK else -1
     if step * (limit - (s.ask if side == ASK else s.bid)) < 0:
+        return
+    if s.convention == NASDAQ:
+        nasdaq.sweep(m, plan, aggressor, want, limit, rests)
         return
     begin(m)
     order_id = take_id(m)
@@ -46,7 +50,7 @@ def trade(m: Market, plan: Plan, aggressor: int, want: int, limit: int, rests: b
             stopped = stopped or (size == order.size and order.hidden > 0)
             slot = order.next
         write(m, TRADE, aggressor, px, taken, order_id)
-        _seen(m, plan, px)
+        seen(m, plan, px)
         for k in range(first, n):
             order = m.orders[m.fills[k, 0]]
             size = m.fills[k, 1]
@@ -65,7 +69,7 @@ def trade(m: Market, plan: Plan, aggressor: int, want: int, limit: int, rests: b
             px += step
     if n == 0:
         return
-    if uniform(m.rng) < 0.85:
+    if uniform(m.rng) < 0.93:
         next_packet(m)
     for k in range(n):
         _settle(m, m.fills[k, 0], m.fills[k, 1])
@@ -98,29 +102,16 @@ def _settle(m: Market, slot: int, size: int) -> None:
 
 
 @hot
-def _seen(m: Market, plan: Plan, px: int) -> None:
-    """A trade sets the highs and lows of its windows, and may touch the level being approached."""
-    s = m.state[0]
-    for row, bit in ((0, PREMARKET), (1, OPENING_RANGE), (2, REGULAR)):
-        if s.phase & bit:
-            if m.extremes[row, 0] < 0 or px > m.extremes[row, 0]:
-                m.extremes[row, 0] = px
-            if m.extremes[row, 1] < 0 or px < m.extremes[row, 1]:
-                m.extremes[row, 1] = px
-            m.extremes[row, 2] = px
-    p = plan[0]
-    if s.leads and p.mode == APPROACH and p.touched == 0 and p.s * (px - p.level) >= -p.touch:
-        p.touched, p.touch_ns = 1, s.event
-
-
-@hot
 def hidden_trade(m: Market, plan: Plan) -> None:
     """A trade that no resting order owns up to."""
     s = m.state[0]
+    if s.convention == NASDAQ:
+        nasdaq.hidden(m, plan)
+        return
     begin(m)
     px = s.bid if uniform(m.rng) < 0.5 else s.ask
     write(m, TRADE, NOBODY, px, 1 + below(m.rng, 4), take_id(m))
-    _seen(m, plan, px)
+    seen(m, plan, px)
     end(m)
 
 
@@ -167,7 +158,7 @@ def uncross(m: Market, plan: Plan) -> None:
             break
         volume = part
     write(m, TRADE, NOBODY, best, volume, 0)
-    _seen(m, plan, best)
+    seen(m, plan, best)
     for k in range(n):
         write(m, FILL, BID if k < n_b else ASK, best, m.fills[k, 1], m.orders[m.fills[k, 0]].id)
     next_packet(m)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 import numpy as np
 import pandas_market_calendars
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from spymaster.errors import SessionError
 from spymaster.feed.simulator.config import SimulationConfig
 from spymaster.feed.simulator.contract import clock_ns
+from spymaster.feed.simulator.venue import NASDAQ
 
 NS = 1_000_000_000
 DAY_S = 86_400
@@ -22,6 +24,8 @@ PREOPEN_S = 900
 CLOSED, PREOPEN, OPEN = 0, 1, 2
 #: Bits of `SECOND["phase"]`: the windows a second lies in, and what is known in it.
 PREMARKET, OPENING_RANGE, REGULAR, TRIGGER, PREMARKET_KNOWN, OPENING_KNOWN = 1, 2, 4, 8, 16, 32
+#: A cross is in this second.
+CROSS = 64
 
 SECOND = np.dtype([("rate", "<f4"), ("vol", "<f4"), ("phase", "u1"), ("status", "u1")])
 
@@ -52,31 +56,58 @@ class Session:
 
 
 def sessions(config: SimulationConfig) -> list[Session]:
-    """The sessions to simulate, holidays and early closes as CME had them."""
-    calendar = pandas_market_calendars.get_calendar("CME_Equity")
+    """The sessions to simulate, holidays and early closes as the exchange had them.
+
+    CME: from the evening's open, after a pre-open, to the close; NASDAQ: with its extended hours.
+    """
+    stock = config.venue.convention == NASDAQ
+    calendar = pandas_market_calendars.get_calendar(config.venue.calendar)
     last = config.first_session + timedelta(days=config.sessions * 2 + 20)
-    table = calendar.schedule(str(config.first_session), str(last))[: config.sessions]
+    hours = {"start": "pre", "end": "post"} if stock else {}
+    table = calendar.schedule(str(config.first_session), str(last), **hours)[: config.sessions]
     if len(table) < config.sessions:
         raise SessionError(
-            f"simulate: CME_Equity has only {len(table)} sessions from {config.first_session} on; "
+            f"simulate: {config.venue.calendar} has only {len(table)} sessions from "
+            f"{config.first_session} on; "
             f"{config.sessions} were asked for. Choose an earlier first session or fewer."
         )
     return [
-        _session(config, ordinal, row.Index.date(), row.market_open.value, row.market_close.value)
+        _session(
+            config,
+            ordinal,
+            row.Index.date(),
+            _ns(row.pre if stock else row.market_open),
+            _ns(row.post if stock else row.market_close),
+            (_ns(row.market_open), _ns(row.market_close)) if stock else (),
+        )
         for ordinal, row in enumerate(table.itertuples())
     ]
 
 
+def _ns(at: Any) -> int:
+    return int(at.timestamp()) * NS
+
+
 def _session(
-    config: SimulationConfig, ordinal: int, day: date, opens_ns: int, closes_ns: int
+    config: SimulationConfig,
+    ordinal: int,
+    day: date,
+    opens_ns: int,
+    closes_ns: int,
+    crosses_ns: tuple[int, ...],
 ) -> Session:
-    start_ns = opens_ns - PREOPEN_S * NS
+    boundary_s = config.venue.boundary_s
+    preopen_s = 0 if crosses_ns else PREOPEN_S
+    start_ns = opens_ns - preopen_s * NS
     length = (closes_ns - start_ns) // NS
     seconds = np.zeros(length, SECOND)
     seconds["status"] = OPEN
-    seconds["status"][:PREOPEN_S] = PREOPEN
+    seconds["status"][:preopen_s] = PREOPEN
+    for cross_ns in crosses_ns:
+        seconds["phase"][(cross_ns - start_ns) // NS] |= CROSS
     spans = {
-        name: _span(config.window_seconds(name), day, start_ns, length) for name in config.windows
+        name: _span(config.window_seconds(name), boundary_s, day, start_ns, length)
+        for name in config.windows
     }
     for name, bit in (
         ("premarket", PREMARKET),
@@ -113,12 +144,14 @@ def _session(
     if sparse.sum() > 0:
         rate += share * config.events_per_session * sparse / sparse.sum()
     seconds["rate"] = rate
-    return Session(day, start_ns, seconds, closes_ns < clock_ns(day, 17 * 3600))
+    return Session(day, start_ns, seconds, closes_ns < clock_ns(day, boundary_s))
 
 
-def _span(clock: tuple[int, int], day: date, start_ns: int, length: int) -> tuple[int, int]:
-    """A window as a range of a session's seconds: it begins before 17:00 of the session's day."""
-    begin = clock[0] if clock[0] < 17 * 3600 else clock[0] - DAY_S
+def _span(
+    clock: tuple[int, int], boundary_s: int, day: date, start_ns: int, length: int
+) -> tuple[int, int]:
+    """A window as a range of a session's seconds: it begins before the session's boundary."""
+    begin = clock[0] if clock[0] < boundary_s else clock[0] - DAY_S
     end = begin + (clock[1] - clock[0]) % DAY_S
     first, last = ((clock_ns(day, at) - start_ns) // NS for at in (begin, end))
     return min(max(first, 0), length), min(max(last, 0), length)

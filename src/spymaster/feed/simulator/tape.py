@@ -8,7 +8,7 @@ import numpy as np
 
 from spymaster.feed.simulator.draws import below, exponential, normal, uniform
 from spymaster.feed.simulator.hot import hot
-from spymaster.feed.simulator.market import BID, LADDER, TICK_PX, Market
+from spymaster.feed.simulator.market import BID, LADDER, Market
 
 ADD, CANCEL, MODIFY, CLEAR, TRADE, FILL = 65, 67, 77, 82, 84, 70
 _SIDES = np.array([66, 65, 78], np.uint8)
@@ -18,8 +18,12 @@ SNAPSHOT = 32 | 8
 MAYBE_BAD_BOOK = 4
 
 #: Wire delay: the median in ns, and the spread of its logarithm.
-_DELAY_NS, _DELAY_LOG = 119_000.0, 0.3
-_UNDEF_PRICE = 2**63 - 1
+_DELAY_NS, _DELAY_LOG = 114_000.0, 0.3
+#: Some packets wait behind others: this share, and how long in the mean.
+_QUEUED, _QUEUE_NS = 0.018, 1.4e6
+#: Share of what happens before the last packet is received that is in it.
+_SAME_PACKET = 0.06
+UNDEF_PRICE = 2**63 - 1
 
 
 @hot
@@ -28,10 +32,16 @@ def begin(m: Market) -> None:
     s = m.state[0]
     s.event = s.now
     s.event_from = s.n
-    if s.now - s.packet_event < 300_000 and s.now + 20_000 < s.recv and uniform(m.rng) < 0.6:
+    if s.now == s.packet_event or (
+        s.now - s.packet_event < 300_000
+        and s.now + 20_000 < s.recv
+        and uniform(m.rng) < _SAME_PACKET
+    ):
         return
     delay = _DELAY_NS * math.exp(_DELAY_LOG * normal(m.rng))
     u = uniform(m.rng)
+    if u > 1.0 - _QUEUED:
+        delay += exponential(m.rng, _QUEUE_NS)
     if u < s.late_share:
         # A wire that stalls holds up all that comes after, too.
         delay += (
@@ -67,13 +77,19 @@ def _packet(m: Market, at: int, spacing: int) -> None:
 
 @hot
 def write(m: Market, action: int, side: int, px: int, size: int, order_id: int) -> None:
-    """One record is printed."""
+    """One record is printed, its price in ticks."""
+    write_at(m, action, side, px * m.state[0].tick_px, size, order_id)
+
+
+@hot
+def write_at(m: Market, action: int, side: int, price: int, size: int, order_id: int) -> None:
+    """One record is printed, its price in 1e-9."""
     s = m.state[0]
     row = m.out[s.n]
-    row.length, row.rtype, row.publisher_id = 14, 160, 1
+    row.length, row.rtype, row.publisher_id = 14, 160, s.publisher
     row.instrument_id = s.instrument_id
     row.ts_event, row.ts_recv = s.event, s.recv
-    row.order_id, row.price, row.size = order_id, px * TICK_PX, size
+    row.order_id, row.price, row.size = order_id, price, size
     row.flags = MAYBE_BAD_BOOK if s.now < s.bad_until else 0
     row.channel_id, row.action, row.side = 0, action, _SIDES[side]
     row.ts_in_delta = s.packet_delta
@@ -83,9 +99,9 @@ def write(m: Market, action: int, side: int, px: int, size: int, order_id: int) 
 
 @hot
 def end(m: Market) -> None:
-    """The event's last record says so."""
+    """The event's last record says so, unless that was lost."""
     s = m.state[0]
-    if s.n > s.event_from:
+    if s.n > s.event_from and uniform(m.rng) >= s.lost_share:
         m.out[s.n - 1].flags |= LAST
 
 
@@ -99,7 +115,7 @@ def snapshot(m: Market, ts_recv: int, ts_event: int, framed: bool, from_row: int
     n = from_row
     if framed:
         _old(m, n, ts_recv, ts_event, CLEAR, 2, 0, 0, 0)
-        m.out[n].price = _UNDEF_PRICE
+        m.out[n].price = UNDEF_PRICE
         n += 1
     for side in range(2):
         for k in range(LADDER):
@@ -131,7 +147,7 @@ def _old(
     row.length, row.rtype, row.publisher_id = 14, 160, 1
     row.instrument_id = m.state[0].instrument_id
     row.ts_event, row.ts_recv = ts_event, ts_recv
-    row.order_id, row.price, row.size = order_id, px * TICK_PX, size
+    row.order_id, row.price, row.size = order_id, px * m.state[0].tick_px, size
     row.flags, row.channel_id, row.action, row.side = SNAPSHOT, 0, action, _SIDES[side]
     row.ts_in_delta, row.sequence = 0, 500 + order_id % 300
 
