@@ -231,31 +231,51 @@ MUTANTS = {
     ),
     "what happens at exactly touch is not at the level": Mutant(
         "level_book",
-        "<= b.watch[WATCH_TOUCH]:\n            b.watched[i, V_FLOW",
-        "< b.watch[WATCH_TOUCH]:\n            b.watched[i, V_FLOW",
+        "<= b.watch[WATCH_TOUCH]:\n",
+        "< b.watch[WATCH_TOUCH]:\n",
     ),
     "trades beyond touch are at the level": Mutant(
         "level_book",
-        "<= b.watch[WATCH_TOUCH]:\n            b.watched[i, V_TRADED]",
-        "<= b.watch[WATCH_TOUCH] + 1:\n            b.watched[i, V_TRADED]",
+        "<= b.watch[WATCH_TOUCH]:\n",
+        "<= b.watch[WATCH_TOUCH] + (what == V_TRADED):\n",
     ),
     "at a level bids are asks": Mutant(
-        "level_book", "V_FLOW + 2 * kind + side] += sz", "V_FLOW + 2 * kind + 1 - side] += sz"
+        "level_book",
+        "_count(b, V_FLOW + 2 * kind + side, price, sz)",
+        "_count(b, V_FLOW + 2 * kind + 1 - side, price, sz)",
     ),
     "a level is followed before its window has ended": Mutant(
-        "level_book", "window[W_END] <= t:", "window[W_END] <= t + 20_000_000_000:"
+        "level_book",
+        "if window[W_END] > t:",
+        "if window[W_END] > t + 20_000_000_000:",
     ),
     "a price that is two levels is followed twice": Mutant(
         "level_book",
         "V_PRICE] == price:\n            return",
         "V_PRICE] == price:\n            pass",
     ),
-    "a low is not followed": Mutant("level_book", "                _watch(b, window[W_LOW])\n", ""),
+    "a low is not followed": Mutant(
+        "level_book",
+        "            _watch(b, window[W_LOW])\n",
+        "",
+    ),
     "what happened at a level stays for the next bar": Mutant(
         "level_book", "            row[c] = 0\n", ""
     ),
+    "what is near the highest level is taken for far": Mutant(
+        "level_book",
+        "max(watch[WATCH_HIGH], price + watch[WATCH_TOUCH])",
+        "max(watch[WATCH_HIGH], price - 1)",
+    ),
+    "a second window's end is never noticed": Mutant(
+        "level_book",
+        "b.watch[WATCH_NEXT] = min(b.watch[WATCH_NEXT], window[W_END])",
+        "b.watch[WATCH_NEXT] = _NEVER",
+    ),
     "resting orders end before touch": Mutant(
-        "level_book", "L_KEY, i] <= centre + touch:", "L_KEY, i] < centre + touch:"
+        "level_book",
+        "b.keys[side, i] <= centre + touch:",
+        "b.keys[side, i] < centre + touch:",
     ),
     "a bar after an invalid one has a return": Mutant(
         "primitives", "    if not bar.valid:\n        return\n", ""

@@ -66,7 +66,7 @@ from spymaster.kernel.layout import (
     S_N_BID,
     BookState,
 )
-from spymaster.kernel.level_book import V_PRICE, WATCH_ON, close_levels
+from spymaster.kernel.level_book import WATCH_ON, close_levels, no_levels
 from spymaster.kernel.sample import weigh
 
 
@@ -339,6 +339,6 @@ def close_bar(
     if b.watch[WATCH_ON]:
         close_levels(b, start, levels)
     else:
-        levels[:, V_PRICE] = NONE
+        no_levels(levels)
     acc[:] = 0
     s[S_BAR] += 1

@@ -148,15 +148,21 @@ def _resting(b: BookState, row: I64, side: int) -> None:
         i += 1
 
 
+@hot
+def no_levels(out: I64) -> None:
+    """Rows of no level."""
+    out[:] = 0
+    for i in range(out.shape[0]):
+        out[i, V_PRICE] = NONE
+
+
 @seldom
 def close_levels(b: BookState, start: int, out: I64) -> None:
     """Write the levels that were known at `start`, the closing bar's, to `out`; begin anew."""
     learn(b, start)
-    for i in range(out.shape[0]):
+    no_levels(out)
+    for i in range(b.watch[WATCH_N]):
         row = b.watched[i]
-        if i >= b.watch[WATCH_N]:
-            out[i, V_PRICE] = NONE
-            continue
         _resting(b, row, BID)
         _resting(b, row, ASK)
         out[i, V_PRICE] = row[V_PRICE]
