@@ -12,18 +12,18 @@ import os
 import subprocess
 import sys
 import tempfile
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import databento
 
-from bench.contracts import contracts_table
 from bench.groups import groups_table
-from bench.kernel import busiest, kernel_lines
+from bench.kernel import busiest, contracts_table, kernel_lines
 from bench.machine import Line, table, timed, whole_way
-from bench.statistics import statistics_table
 from spymaster.engines.warm import warm_up
 from spymaster.feed.dbn import DbnReader
+from spymaster.feed.market_statistics import market_statistics, statistics_table
 from spymaster.feed.simulator import SimulationConfig, simulate
 from spymaster.lake.lineage import machine
 
@@ -94,6 +94,7 @@ def mbo(files: list[Path]) -> list[Path]:
     return [p for p in files if ".mbo." in p.name]
 
 
+@cache
 def market(folder: Path, millions: int) -> list[Path]:
     """A simulated day of ES, front month alone, of about so many million records."""
     config = SimulationConfig(
@@ -112,8 +113,7 @@ def main() -> None:
         sections = [_peers_section(folder, min(sizes)), _way_section(folder, sizes, middle)]
         sections.append(_kernel_section(folder, middle))
         sections.append(
-            "## The simulated day beside the real evening\n\n"
-            + statistics_table(real_files(), mbo(market(folder, middle)))
+            "## The simulated day beside the real evening\n\n" + _statistics(folder, middle)
         )
     DOCS.write_text(
         "# Benchmarks\n\nWritten by `make bench`; one run, side by side. Rates are millions of "
@@ -123,6 +123,12 @@ def main() -> None:
         "figure.\n\n" + "\n".join(sections)
     )
     print(DOCS.read_text())
+
+
+def _statistics(folder: Path, size: int) -> str:
+    columns = {"real evening": market_statistics(real_files())} if real_files() else {}
+    columns[f"simulated day, {size} million"] = market_statistics(mbo(market(folder, size)))
+    return statistics_table(columns)
 
 
 def _peers_section(folder: Path, size: int) -> str:
@@ -173,7 +179,7 @@ def _kernel_section(folder: Path, middle: int) -> str:
         + "\n## Many contracts in one loop, the same total of records\n\n"
         + contracts_table(simulated, step)
         + "\n## What each group of features costs\n\n"
-        + groups_table(mbo(market(folder, min(middle, 5))), folder)
+        + groups_table(mbo(market(folder, middle)))
     )
 
 

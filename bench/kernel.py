@@ -1,26 +1,29 @@
-"""The kernel's rate alone: one contract from files, and the same records as many contracts.
-
-    python -m bench.kernel file.mbo.dbn.zst [more files]
-
-All functions return numbers; rates are millions of records a second of CPU time, best of some.
-"""
+"""The kernel alone: book and bars of one contract, and the same records as those of many."""
 
 from __future__ import annotations
 
-import sys
-import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.history import events_of
+from bench.machine import Line, timed
 from spymaster.contracts import TABLES
 from spymaster.contracts.event import EVENT
 from spymaster.contracts.numpy_dtype import numpy_dtype
+from spymaster.feed.dbn import DbnReader
+from spymaster.feed.deliver import inspect
+from spymaster.kernel.book_params import BookParams
 from spymaster.kernel.books import Books
-from spymaster.kernel.contract_book import BookParams, ContractBook
+from spymaster.kernel.level_book import Watch
+from spymaster.market.instruments import Instruments
+from spymaster.settings import Settings
+from spymaster.stages.bronze_process_dbn import BronzeProcessDBN
+
+Events = NDArray[Any]
 
 BAR_5S = numpy_dtype(TABLES["silver.bar_5s"])
 CHUNK = 250_000
@@ -28,58 +31,78 @@ TWO_HOURS = 7_200_000_000_000
 COUNTS = (1, 10, 100, 1_000, 5_000)
 
 
-def busiest(files: list[Path]) -> tuple[NDArray[np.void], int]:
-    """The records (`EVENT`) of the files' first contract, and its price step."""
-    with tempfile.TemporaryDirectory() as folder:
-        _, chunks = events_of(Path(folder), files)
-    events = [e[e["contract"] == 0] for _, e in chunks] or [np.zeros(0, EVENT)]
-    return np.concatenate(events), int(chunks[0][0][0].price_step)
+def busiest(files: Sequence[Path]) -> tuple[Events, int]:
+    """The records (`EVENT`) of the files' first contract, and its price step (1e-9)."""
+    settings, kept, step = Settings.load(), [np.zeros(0, EVENT)], 1
+    for path in files:
+        contents = inspect(path, settings)
+        dataset = contents.delivery.dataset
+        stage = BronzeProcessDBN(dataset, Instruments(contents.instruments), settings.underlier)
+        with DbnReader(path) as reader:
+            for chunk in reader.chunks(CHUNK):
+                events = stage.advance(chunk.records).events
+                kept.append(events[events["contract"] == 0])
+        step = int(stage.contracts[0].price_step or 1)
+    return np.concatenate(kept), step
 
 
-def params_of(events: NDArray[np.void], step: int, bars_ns: int | None = None) -> BookParams:
-    """Bars over all the time of the records, or over its last `bars_ns`."""
+def params_of(events: Events, step: int, *, watch: bool = True, dense: bool = True) -> BookParams:
+    """Bars over the last two hours of the records or more, all of them if they are fewer.
+
+    With `watch`, the seven levels that a session may have, spread over its prices.
+    """
     first, last = int(events["ts_recv"][0]), int(events["ts_recv"][-1])
-    begin = first if bars_ns is None else max(first, last - bars_ns)
-    return BookParams(step, 1, first - 10**9, (begin, last), [(first, last)], dense=True)
+    traded = events["price"][events["action"] == ord("T")]
+    levels = np.quantile(traded, np.linspace(0.05, 0.95, 7)).astype(int).tolist()
+    return BookParams(
+        step, 1, first - 10**9, (first, last), [(first, last)], dense=dense,
+        watch=Watch(4, [], levels) if watch else None,
+    )  # fmt: skip
 
 
-def one_contract(events: NDArray[np.void], params: BookParams, repeat: int = 5) -> float:
-    """Rate of a `ContractBook` over the records, in chunks, with a mark at the end."""
-    best = 0.0
-    for _ in range(repeat):
-        book = ContractBook(params, BAR_5S)
-        started = time.process_time()
-        for at in range(0, len(events), CHUNK):
-            book.advance(events[at : at + CHUNK])
-        book.close(int(events["ts_recv"][-1]))
-        best = max(best, len(events) / (time.process_time() - started) / 1e6)
-    return best
+def run(events: Events, params: BookParams) -> int:
+    """All records in chunks, a mark at the end."""
+    books = Books(BAR_5S)
+    books.add(params)
+    for at in range(0, len(events), CHUNK):
+        books.advance_one(0, events[at : at + CHUNK])
+    books.close(int(events["ts_recv"][-1]))
+    return len(events)
 
 
-def split(events: NDArray[np.void], n: int) -> NDArray[np.void]:
-    """The records as those of `n` contracts that trade at once, in feed order.
+def kernel_lines(events: Events, step: int, what: str) -> list[Line]:
+    """Rates with and without levels to follow."""
+    lines = []
+    for watch, words in ((True, "all features, 7 levels followed"), (False, "no level followed")):
+        params = params_of(events, step, watch=watch)
+        lines.append(timed(f"{what}: {words}", lambda p=params: run(events, p)))  # type: ignore[misc]
+    return lines
+
+
+def split(events: Events, n: int) -> tuple[Events, NDArray[np.int64]]:
+    """The records as those of `n` contracts that trade at once, in feed order, and whose each is.
 
     Contract i has the i-th part of the time, moved to the first part: so there are as many
     records per contract and bar as before, and the same number of bars in all.
     """
     out = events[: len(events) // n * n].copy()
     part = len(out) // n
+    numbers = np.repeat(np.arange(n), part)
     for i in range(n):
         mine = out[i * part : (i + 1) * part]
         late = int(mine["ts_recv"][0] - out["ts_recv"][0])
         mine["ts_recv"] -= late
         mine["ts_event"] -= late
-        mine["contract"] = i
-    return out[np.argsort(out["ts_recv"], kind="stable")]
+    order = np.argsort(out["ts_recv"], kind="stable")
+    return out[order], numbers[order]
 
 
-def many_contracts(events: NDArray[np.void], step: int, n: int, repeat: int = 3) -> float:
-    """Rate of `Books` over the same records as those of `n` contracts, interleaved."""
-    mixed = split(events, n)
+def many_contracts(events: Events, step: int, n: int, repeat: int = 3) -> tuple[float, float]:
+    """Million records a second of the same records as those of `n` contracts; MB they hold."""
+    mixed, numbers = split(events, n)
     first, last = int(mixed["ts_recv"][0]), int(mixed["ts_recv"][-1])
     params = BookParams(step, 1, first - 10**9, (first, last), [(first, last)], dense=False)
-    numbers = mixed["contract"].astype(np.int64)
-    best = 0.0
+    best = held = 0.0
     for _ in range(repeat):
         books = Books(BAR_5S)
         for _ in range(n):
@@ -89,15 +112,15 @@ def many_contracts(events: NDArray[np.void], step: int, n: int, repeat: int = 3)
             books.advance(mixed[at : at + CHUNK], numbers[at : at + CHUNK])
         books.close(last)
         best = max(best, len(mixed) / (time.process_time() - started) / 1e6)
-    return best
+        held = sum(part.nbytes for part in books._arena.memory) / 1e6
+    return best, held
 
 
 def idle(n: int, marks: int = 100) -> tuple[float, float]:
     """What `n` contracts without records cost: bytes each, and nanoseconds each per mark."""
     books = Books(BAR_5S)
-    window = (0, 10**12)
     for _ in range(n):
-        books.add(BookParams(1, 1, 0, window, [window], dense=True))
+        books.add(BookParams(1, 1, 0, (0, 10**12), [(0, 10**12)], dense=True))
     books.close(1)
     started = time.process_time()
     for mark in range(marks):
@@ -107,20 +130,17 @@ def idle(n: int, marks: int = 100) -> tuple[float, float]:
     return held / n, seconds / marks / n * 1e9
 
 
-def main() -> None:
-    """Measure the files given on the command line."""
-    for name in sys.argv[1:]:
-        events, step = busiest([Path(name)])
-        day = one_contract(events, params_of(events, step))
-        hours = one_contract(events, params_of(events, step, TWO_HOURS))
-        print(
-            f"{Path(name).name}: {len(events):,} records, bars all day {day:.1f}, 2 h {hours:.1f}"
-        )
-        if len(events) > 1_000_000:
-            for n in COUNTS:
-                print(f"  {n:5d} contracts {many_contracts(events, step, n):.1f}")
-    print("idle: bytes, ns per mark", idle(5_000))
-
-
-if __name__ == "__main__":
-    main()
+def contracts_table(events: Events, step: int) -> str:
+    """Markdown: cost per record by the number of contracts, beside one contract's."""
+    lines = [
+        "| contracts | million/s (CPU) | cost beside one | state, MB |",
+        "|---:|---:|---:|---:|",
+    ]
+    alone = 0.0
+    for n in COUNTS:
+        rate, held = many_contracts(events, step, n)
+        alone = alone or rate
+        lines.append(f"| {n:,} | {rate:.2f} | {alone / rate:.2f} | {held:,.1f} |")
+    held, ns = idle(5_000)
+    told = f"An idle contract holds {held:,.0f} bytes and costs {ns:.0f} ns per clock mark."
+    return "\n".join(lines) + f"\n\n{told}\n"
