@@ -103,8 +103,9 @@ def test_files_without_a_live_order_are_refused(tmp_path: Path) -> None:
 
 
 def test_the_benchmarks_table_has_the_simulated_market(tmp_path: Path) -> None:
-    from bench.realism import realism_table
-
-    table = realism_table(written(tmp_path / "a.dbn.zst", ROWS), 5_000)
+    real = market_statistics([written(tmp_path / "a.dbn.zst", ROWS)])
+    made = simulate(SimulationConfig(sessions=1, events_per_session=5_000), tmp_path / "market")
+    simulated = market_statistics(p for p in made.files if ".mbo." in p.name)
+    table = statistics_table({"real": real, "simulated": simulated})
     assert table.splitlines()[0] == "| statistic | real | simulated |"
     assert "| live records | 13 |" in table
