@@ -36,6 +36,8 @@ def here(point: str) -> None:
     if _fault.get("point") != point or _counts[point] != _fault["nth"]:
         return
     mark = Path(_fault["mark"])
+    if _fault.get("once") and mark.exists():
+        return  # another process was there before
     mark.write_text(str(os.getpid()))
     if _fault.get("hold"):
         while not mark.with_suffix(".go").exists():
