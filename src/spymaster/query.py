@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from spymaster.errors import LakeError
 from spymaster.lake import Lake
-from spymaster.lake.lineage import complete
+from spymaster.lake.visible import visible
 from spymaster.settings import Settings
 
 if TYPE_CHECKING:
@@ -36,28 +36,9 @@ def scan(
     """
     polars = _polars()
     lake = Lake(str(root) if root is not None else Settings.load().root)
-    rows = lake.scan(table, columns, _filter(lake, table, session, underlier))
+    rows = lake.scan(table, columns, visible(lake, table, session, underlier))
     frame = polars.from_arrow(rows)
     return _named(lake, table, frame) if named else frame
-
-
-def _filter(
-    lake: Lake, table: str, session: dt.date | str | None, underlier: str | None
-) -> dict[str, Any] | None:
-    contract = lake.table(table)
-    if "session_date" not in contract.partition:
-        return None
-    wanted: dict[str, Any] = {}
-    if contract.layer in ("silver", "gold"):
-        wanted["session_date"] = sorted(
-            {date for date, _ in complete(lake, underlier, contract.layer)}
-        )
-    if session is not None:
-        dates = wanted.get("session_date", [str(session)])
-        wanted["session_date"] = [d for d in dates if d == str(session)]
-    if underlier is not None:
-        wanted["underlier"] = underlier
-    return wanted or None
 
 
 def _named(lake: Lake, table: str, frame: pl.DataFrame) -> pl.DataFrame:

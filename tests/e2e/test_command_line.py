@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -15,6 +14,7 @@ import spymaster
 from spymaster.contracts import TABLES
 from spymaster.contracts.column import Table
 from spymaster.lake import Lake
+from tests.e2e.runner import environment
 
 README = Path(__file__).parents[2] / "README.md"
 pytestmark = pytest.mark.slow
@@ -33,11 +33,10 @@ NOTHING_HAPPENED = {
 
 
 def command(*arguments: str | Path, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
-    clean = {k: v for k, v in os.environ.items() if not k.startswith("SPYMASTER_")}
     return subprocess.run(
         [sys.executable, "-m", "spymaster", *map(str, arguments)],
         cwd=cwd,
-        env={**clean, "COLUMNS": "200", **env},
+        env=environment(**env),
         capture_output=True,
         text=True,
         timeout=600,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from spymaster.lake import Lake
 from spymaster.lake.diff import diff
 from spymaster.lake.lineage import complete
 from spymaster.lake.parquet import PartWriter
+from tests.e2e.runner import HOME, environment
 from tests.e2e.scenes import SHORT, assert_equal, counts, market, rows, run
 from tests.e2e.scenes import short as configured
 
@@ -182,11 +182,10 @@ run(configured(Path(root)), map(Path, files), chunk_records=500, progress=progre
 def test_sigkill_leaves_nothing_that_the_next_run_does_not_mend(
     files: list[Path], calm: Path, tmp_path: Path, point: int
 ) -> None:
-    home = Path(__file__).resolve().parents[2]
     killed = subprocess.run(
         [sys.executable, "-c", KILL, str(tmp_path), str(point), *map(str, files)],
-        cwd=home,
-        env={**os.environ, "PYTHONPATH": str(home)},
+        cwd=HOME,
+        env=environment(),
         capture_output=True,
         check=False,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -86,7 +87,9 @@ def _dates(session: str | None, first: str | None, last: str | None) -> Dates | 
     return None if a is None and b is None else Dates(a, b)
 
 
-def _exit(report: Report) -> None:
+def _exit(report: Report, config: Path | None, root: str | None) -> None:
+    given = {"--config": config, "--root": root}
+    same = "".join(f" {k} {shlex.quote(str(v))}" for k, v in given.items() if v is not None)
     for line in report.damaged:
         _error(
             f"{line}. What was readable before it is in bronze, the rest is a row of "
@@ -94,7 +97,7 @@ def _exit(report: Report) -> None:
         )
     for failed in report.failed:
         text = str(failed.error) or type(failed.error).__name__
-        _error(f"{failed.name} failed: {text.rstrip('.')}. To do it again: {failed.again}")
+        _error(f"{failed.name} failed: {text.rstrip('.')}. To do it again: {failed.again}{same}")
     if report.damaged or report.failed:
         raise typer.Exit(1)
 
@@ -126,7 +129,7 @@ def hist_bronze(files: SomeFiles = None, config: Config = None, root: Root = Non
     with engine(Settings.load(config, root=root)) as run:
         run.bronze(files or [])
     summary(run.report, ("bronze",))
-    _exit(run.report)
+    _exit(run.report, config, root)
 
 
 @hist.command("silver")
@@ -138,7 +141,7 @@ def hist_silver(session: SessionDate = None, config: Config = None, root: Root =
     with engine(Settings.load(config, root=root)) as run:
         run.run((), _date(session), ("silver",), from_bronze=True, force=True)
     summary(run.report, ("silver",))
-    _exit(run.report)
+    _exit(run.report, config, root)
 
 
 @hist.command("gold")
@@ -150,7 +153,7 @@ def hist_gold(session: SessionDate = None, config: Config = None, root: Root = N
     with engine(Settings.load(config, root=root)) as run:
         run.run((), _date(session), ("gold",), from_bronze=True, force=True)
     summary(run.report, ("gold",))
-    _exit(run.report)
+    _exit(run.report, config, root)
 
 
 @hist.command("run")
@@ -182,7 +185,7 @@ def hist_run(
     with engine(Settings.load(config, root=root)) as run:
         run.run(files or [], dates=dates, force=force, verify=verify, jobs=jobs)
     summary(run.report, ("bronze", "silver", "gold"))
-    _exit(run.report)
+    _exit(run.report, config, root)
 
 
 @app.command()

@@ -11,20 +11,21 @@ from rich.table import Table as Grid
 from spymaster.cli.console import out, tell
 from spymaster.contracts.column import Column
 from spymaster.lake import Lake
+from spymaster.lake.visible import visible
 
-_ACROSS = 8
+_ACROSS = 8  #: columns beside each other
+_DOWN = 4  #: rows beside each other, where columns stand below each other
 
 
 def show_rows(
     root: str, name: str, rows: int, columns: Sequence[str] | None, session: dt.date | None
 ) -> None:
-    """Print the first rows of a table; a wide table stands on its side."""
+    """Print the first rows of a table that readers may see; a wide table stands on its side."""
     lake = Lake(root)
     contract = lake.table(name)
     lake.check_exists()
     lake.open(name)
-    by_session = session is not None and "session_date" in contract.partition
-    filters = {"session_date": str(session)} if by_session else None
+    filters = visible(lake, name, session)
     found: list[dict[str, Any]] = []
     for batch in lake.batches(name, filters, columns, batch_rows=max(rows, 1024)):
         found += batch.slice(0, rows - len(found)).to_pylist()
@@ -36,13 +37,16 @@ def show_rows(
         grid = Grid(*names, box=None, header_style="bold")
         for row in cells:
             grid.add_row(*row)
+        out.print(grid)
     else:
-        shown = cells[:4]
-        grid = Grid("column", *[f"row {i}" for i in range(len(shown))], "unit", box=None)
-        for i, n in enumerate(names):
-            grid.add_row(n, *[row[i] for row in shown], contract.by_name[n].unit)
-    out.print(grid)
-    tell(f"{len(found)} of {lake.open(name).count():,} rows of {name} under {lake.root}")
+        for first in range(0, len(cells), _DOWN):
+            some = cells[first : first + _DOWN]
+            heads = [f"row {first + i}" for i in range(len(some))]
+            grid = Grid("column", *heads, "unit", box=None)
+            for i, n in enumerate(names):
+                grid.add_row(n, *[row[i] for row in some], contract.by_name[n].unit)
+            out.print(grid)
+    tell(f"{len(found)} of {lake.count(name, filters):,} rows of {name} under {lake.root}")
 
 
 def text(column: Column, value: Any) -> str:

@@ -110,7 +110,7 @@ def show_file(lake: Lake, made: FileMade, now: int) -> FileRead:
     if made.refused:
         lake.append_rows("bronze.quarantine", made.refused, (f"bronze.quarantine/{batch}", 1))
     if read.damage:
-        lake.append_rows("bronze.gaps", [_gap(row, read)], (f"bronze.gaps/{batch}", 1))
+        lake.append_rows("bronze.gaps", [gap_of(row, read)], (f"bronze.gaps/{batch}", 1))
     Manifest(lake).set_status(
         row["path"],
         "damaged" if read.damage else "ingested",
@@ -121,7 +121,8 @@ def show_file(lake: Lake, made: FileMade, now: int) -> FileRead:
     return read
 
 
-def _gap(row: Row, read: FileRead) -> Row:
+def gap_of(row: Row, read: FileRead) -> Row:
+    """The row of bronze.gaps for a file that is readable only up to some record."""
     start = read.last_mark or row["start"]
     return {
         "venue": row["dataset"],

@@ -21,6 +21,7 @@ from spymaster.errors import LakeError, SpymasterError
 from spymaster.lake import Lake
 from spymaster.market.clock import DAY_NS, utc_midnight
 from spymaster.market.instruments import Instruments
+from spymaster.market.sessions import Session
 from spymaster.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -156,17 +157,8 @@ class _Work:
 
     def _missing_day(self, run: SessionRun, day: str) -> None:
         """A day that the session needs before its last one has no file: a named gap."""
-        start, s = midnight(day), run.session
-        run.gap(start, f"no file of {day}")
-        gap = {
-            "venue": self._settings.of(s.underlier).venue,
-            "underlier": s.underlier,
-            "from_ts": start,
-            "to_ts": start + DAY_NS,
-            "reason": f"no file of {day}; session {s.session_date} needs it",
-            "batch_id": None,
-        }
-        self.made.gaps.append((gap, f"bronze.gaps/{s.underlier}/{day}/{s.session_date}"))
+        run.gap(midnight(day), f"no file of {day}")
+        self.made.gaps.append(missing_day(self._settings, run.session, day))
 
     def _read(self, row: Row) -> FileRead:
         started = time.perf_counter()
@@ -184,6 +176,20 @@ class _Work:
         self.made.seconds["silver and gold"] += inside
         self.made.seconds["bronze"] += time.perf_counter() - started - inside
         return read
+
+
+def missing_day(settings: Settings, s: Session, day: str) -> tuple[Row, str]:
+    """The row of bronze.gaps for a day without a file, and the application that commits it."""
+    start = midnight(day)
+    gap = {
+        "venue": settings.of(s.underlier).venue,
+        "underlier": s.underlier,
+        "from_ts": start,
+        "to_ts": start + DAY_NS,
+        "reason": f"no file of {day}; session {s.session_date} needs it",
+        "batch_id": None,
+    }
+    return gap, f"bronze.gaps/{s.underlier}/{day}/{s.session_date}"
 
 
 def midnight(day: str) -> int:

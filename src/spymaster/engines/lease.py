@@ -20,14 +20,15 @@ HISTORY = "lake/checkpoints/history/lease.json"
 class Lease:
     """A root's lease, held by a lock that the operating system drops when the process dies.
 
-    The file tells who holds it (process, host, since) and counts the holders (`fence`). What a
-    holder that died left behind is found by its `owner`: `unfinished` is that name, or None.
+    The file tells who holds it (process, host, since) and counts the holders (`fence`). What
+    holders that died left behind is found by their `owner`: `unfinished` are those names, kept
+    until `swept` is called, however many runs die in a row.
     An object store has no locks: there the lease is not taken, and Delta's own conflict check
     is what stands between two writers.
     """
 
     def __init__(self, place: Place, owner: str, now: Callable[[], int]) -> None:
-        self.unfinished: str | None = None
+        self.unfinished: list[str] = []
         self._place, self._owner, self._now = place, owner, now
         self._file: TextIO | None = None
         self._row: dict[str, Any] = {}
@@ -38,7 +39,7 @@ class Lease:
         path = self._place.local / HISTORY
         self._place.make_folder(HISTORY.rpartition("/")[0])
         try:
-            file = path.open("a+", encoding="utf-8")
+            file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+", encoding="utf-8")
         except OSError as e:
             raise LakeError(f"{path}: cannot be written ({e.strerror or e}).") from e
         try:
@@ -51,7 +52,9 @@ class Lease:
                 "writer at a time is allowed; wait until it ends, or stop it. Nothing was changed."
             ) from None
         before = self._read(file)
-        self.unfinished = before.get("owner") if before.get("ended") is None else None
+        self.unfinished = list(before.get("unfinished", []))
+        if "owner" in before and before.get("ended") is None:
+            self.unfinished.append(before["owner"])
         self._file = file
         self._row = {
             "owner": self._owner,
@@ -60,9 +63,16 @@ class Lease:
             "host": socket.gethostname(),
             "since": self._now(),
             "ended": None,
+            "unfinished": self.unfinished,
         }
         self._write()
         return self
+
+    def swept(self) -> None:
+        """What the dead had left is gone."""
+        self.unfinished = []
+        self._row["unfinished"] = []
+        self._write()
 
     def __exit__(
         self,
@@ -72,12 +82,14 @@ class Lease:
     ) -> None:
         if self._file is None:
             return
-        # A run that was interrupted may have left files: the next holder looks for them.
-        if kind is None or issubclass(kind, Exception):
-            self._row["ended"] = self._now()
-            self._write()
-        self._file.close()
-        self._file = None
+        try:
+            # A run that did not end well may have left files: the next holder looks for them.
+            if kind is None:
+                self._row["ended"] = self._now()
+                self._write()
+        finally:
+            self._file.close()
+            self._file = None
 
     @staticmethod
     def _read(file: TextIO) -> dict[str, Any]:
@@ -91,10 +103,11 @@ class Lease:
     def _write(self) -> None:
         assert self._file is not None
         try:
+            # Over what is there, and cut afterwards: a full disk or a kill leaves the old fence.
             self._file.seek(0)
-            self._file.truncate()
             self._file.write(json.dumps(self._row))
             self._file.flush()
+            self._file.truncate()
             os.fsync(self._file.fileno())
         except OSError as e:
             raise LakeError(
@@ -103,7 +116,7 @@ class Lease:
 
 
 def _holder(row: dict[str, Any]) -> str:
-    if not row:
+    if not {"pid", "host", "since"} <= set(row):
         return "process unknown"
     since = datetime.fromtimestamp(int(row["since"]) / 1e9, UTC)
     return f"process {row['pid']} on {row['host']} since {since:%Y-%m-%d %H:%M:%S}Z"

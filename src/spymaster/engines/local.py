@@ -25,6 +25,7 @@ from spymaster.engines.ledger import Ledger
 from spymaster.engines.parallel import Hands, run_parallel
 from spymaster.engines.plan import Dates, Planner, Step
 from spymaster.engines.repair import repair_books, repair_bronze
+from spymaster.engines.repair_notes import repair_notes
 from spymaster.engines.session_run import Outcome
 from spymaster.engines.show import check_gold_fits, show_session
 from spymaster.engines.stored import Stored
@@ -32,6 +33,7 @@ from spymaster.engines.workers import Workers
 from spymaster.errors import LakeError, SessionError
 from spymaster.feed.deliver import deliver, settle
 from spymaster.lake import Lake
+from spymaster.lake.compact import compact
 from spymaster.lake.manifest import Manifest, utc_day, without_replaced
 from spymaster.lake.sweep import sweep
 from spymaster.market.identify import Instrument
@@ -104,6 +106,7 @@ class LocalEngine:
         self._progress = progress or (lambda day, records: None)
         self._prepare = prepare or (lambda: None)
         self._leased = False
+        self._dates = Dates()
         self._instruments = Instruments([])
 
     @contextmanager
@@ -118,7 +121,9 @@ class LocalEngine:
             try:
                 if lease.unfinished:
                     sweep(self.lake, lease.unfinished)
+                    lease.swept()
                 yield
+                compact(self.lake, self.now())
             finally:
                 self._leased = False
 
@@ -179,6 +184,7 @@ class LocalEngine:
         """
         if session_date is not None:
             dates = Dates(session_date, session_date)
+        self._dates = dates or Dates()
         with self._lease():
             if verify:
                 self.report.mended += repair_books(self.lake, self.settings, self.now)
@@ -189,6 +195,14 @@ class LocalEngine:
                 self.settings,
                 self._instruments,
                 self._files(),
+                planner.stored,
+                self.now,
+            )
+            self.report.mended += repair_notes(
+                self.lake,
+                self.settings,
+                self._instruments,
+                [r for r in Manifest(self.lake).rows().values() if r["schema"] in MBO_SCHEMAS],
                 planner.stored,
                 self.now,
             )
@@ -206,7 +220,7 @@ class LocalEngine:
                 for s, forced in wanted:
                     self._session(planner, s, how, forced)
             if not from_bronze:
-                self._rest(landed)
+                self._rest(landed, wanted)
         return self._done(len(wanted) == 1)
 
     def waiting(self) -> list[str]:
@@ -240,9 +254,10 @@ class LocalEngine:
             given = [r for r in files if r["path"] in landed] if landed else files
             touched = planner.sessions(name, given, dates)
             wanted += [(s, force) for s in touched]
-            if touched and dates.open:
-                first, dated = touched[0].session_date, {s.session_date for s in touched}
-                later = planner.sessions(name, files, Dates(first))
+            since = [*(s.session_date for s in touched), *self._defining(name, landed)]
+            if since and dates.open:
+                dated = {s.session_date for s in touched}
+                later = planner.sessions(name, files, Dates(min(since)))
                 computed = planner.ledger.computed(name)
                 wanted += [
                     (s, False)
@@ -250,6 +265,14 @@ class LocalEngine:
                     if s.session_date not in dated and s.session_date.isoformat() in computed
                 ]
         return sorted(wanted, key=lambda w: (w[0].underlier, w[0].session_date))
+
+    def _defining(self, underlier: str, landed: set[str]) -> list[dt.date]:
+        """The days of the definitions among these files: sessions from then on may change."""
+        return [
+            dt.datetime.strptime(utc_day(row), "%Y%m%d").date()
+            for path, row in Manifest(self.lake).rows().items()
+            if path in landed and row["schema"] == "definition" and row["underlier"] == underlier
+        ]
 
     def _days(self) -> str:
         return ", ".join(sorted({utc_day(r) for r in self._files()})) or "none"
@@ -289,6 +312,8 @@ class LocalEngine:
             run_parallel(planner, wanted, workers, hands)
         finally:
             workers.stop()
+            # A worker that was killed, or stopped, leaves files that no commit will name.
+            sweep(self.lake, [self._run_id])
 
     def _job(self, planner: Planner, s: Session, how: How) -> Job:
         days = [f"{d:%Y%m%d}" for d in s.utc_days()]
@@ -312,10 +337,16 @@ class LocalEngine:
         days = ((utc_day(row), (row,)),)
         return Job(row["underlier"], None, days, chunk_records=self.chunk_records)
 
-    def _rest(self, landed: set[str]) -> None:
-        """Files that were given and that no session needs come into bronze all the same."""
+    def _rest(self, landed: set[str], wanted: Sequence[tuple[Session, bool]]) -> None:
+        """Files that were given and that no session needs come into bronze all the same.
+
+        When none was given: every file that waits, or, of some dates only, those of the sessions.
+        """
+        days = {(s.underlier, f"{d:%Y%m%d}") for s, _ in wanted for d in s.utc_days()}
         for row in self._files():
-            if row["status"] == "landed" and (row["path"] in landed or not landed):
+            mine = (row["underlier"], utc_day(row)) in days
+            given = row["path"] in landed or (not landed and (self._dates.open or mine))
+            if row["status"] == "landed" and given:
                 self._do(self._file_job(row))
 
     def _do(self, job: Job, planner: Planner | None = None) -> None:
@@ -358,7 +389,7 @@ class LocalEngine:
     def _failed(self, job: Job, error: Exception) -> None:
         again = "spymaster hist bronze"
         if job.inputs is not None:
-            again = f"spymaster hist run --session {job.inputs.session.session_date}"
+            again = f"spymaster hist run {self._dates.since(job.inputs.session.session_date)}"
         self.report.failed.append(Failed(job.name, error, again))
 
     def _done(self, only_one: bool) -> Report:

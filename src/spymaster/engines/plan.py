@@ -38,6 +38,12 @@ class Dates:
         """Every session is wanted."""
         return self.first is None and self.last is None
 
+    def since(self, date: dt.date) -> str:
+        """Options for a session that failed and those after it, which know something of it."""
+        if self.first == self.last == date:
+            return f"--session {date}"
+        return f"--from {date}" + (f" --to {self.last}" if self.last else "")
+
     def __str__(self) -> str:
         if self.first == self.last and self.first is not None:
             return f"session {self.first}"

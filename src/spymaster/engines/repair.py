@@ -11,12 +11,13 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from spymaster.engines.bronze_file import FileMade
 from spymaster.engines.job import Job, make
 from spymaster.engines.ledger import CONTRACT_DAY, SUMMARY
 from spymaster.engines.stored import Stored
 from spymaster.errors import LakeError
 from spymaster.feed.deliver import DEFINITIONS, definitions_of, relanded
-from spymaster.lake import Lake, Part, read
+from spymaster.lake import Lake, read
 from spymaster.lake.manifest import NAME as MANIFEST
 from spymaster.lake.manifest import Manifest, utc_day
 from spymaster.lake.swap import swap
@@ -75,7 +76,7 @@ def repair_bronze(
         mine = _of(bad, row["batch_id"])
         if mine and row["status"] != "landed":
             old = _of(read.files(lake.open(MBO))["path"].to_pylist(), row["batch_id"])
-            swap(lake, MBO, old, _again(lake, settings, instruments, row, now), now())
+            swap(lake, MBO, old, decode_again(lake, settings, instruments, row, now).parts, now())
     return [f"{MBO}: {fault}" for fault in bad.values()]
 
 
@@ -83,19 +84,20 @@ def _of(paths: Any, batch_id: str) -> list[str]:
     return [p for p in paths if p.rpartition("/")[2].startswith(batch_id)]
 
 
-def _again(
+def decode_again(
     lake: Lake,
     settings: Settings,
     instruments: Instruments,
     row: Row,
     now: Callable[[], int],
-) -> list[Part]:
+) -> FileMade:
+    """A file that is in bronze, decoded once more; its Parquet files are named by no commit."""
     job = Job(row["underlier"], None, ((utc_day(row), ({**row, "status": "landed"},)),))
     made = make(job, lake, settings, instruments, now)
     if made.error is not None or made.files[0].read.records != row["records"]:
         made.abandon(lake)
         raise LakeError(
-            f"{row['path']}: its rows in {MBO} are damaged, and the landed file cannot be decoded "
+            f"{row['path']}: its rows in bronze are damaged, and the landed file cannot be decoded "
             f"as it was ({made.error or 'other records'}). Land it again in a new root."
         )
-    return made.files[0].parts
+    return made.files[0]

@@ -10,6 +10,7 @@ from deltalake.exceptions import DeltaError, TableNotFoundError
 from spymaster.contracts.arrow import arrow_schema
 from spymaster.contracts.column import Table
 from spymaster.errors import LakeError
+from spymaster.lake import log
 from spymaster.lake.place import Place
 
 #: Reader 1, writer 2: what delta-rs, Spark and every reader of Delta know.
@@ -78,9 +79,36 @@ def open_table(place: Place, table: Table) -> DeltaTable | None:
     except TableNotFoundError:
         return None
     except (DeltaError, OSError) as e:
-        raise LakeError(f"{table.name}: {uri} cannot be opened: {e}") from e
+        raise unreadable(place, table, e) from e
+    if place.local is not None:
+        found = log.newest_is_empty(place.local / folder(table) / "_delta_log", opened.version())
+        if found:
+            raise _damaged_log(place, table, found)
     check(opened, table, uri)
     return opened
+
+
+def unreadable(place: Place, table: Table, error: Exception) -> LakeError:
+    """A table that cannot be opened: the file that is to blame, where it can be told."""
+    where = None if place.local is None else place.local / folder(table) / "_delta_log"
+    found = None if where is None else log.fault(where)
+    if found is not None:
+        return _damaged_log(place, table, found)
+    said = str(error).splitlines()[0]
+    return LakeError(f"{table.name}: {place.uri(folder(table))} cannot be opened: {said}")
+
+
+def _damaged_log(place: Place, table: Table, found: str) -> LakeError:
+    if table.append:
+        todo = (
+            f"Move {place.uri('lake')} away and make it again of what has landed: "
+            f"spymaster hist run {place.uri('raw-dbn')}/*/*/*/*"
+        )
+    else:
+        todo = (
+            f"Move {place.uri(folder(table))} away and make its sessions again: spymaster hist run"
+        )
+    return LakeError(f"{table.name}: its log is damaged: {found}. {todo}")
 
 
 def unchanged(place: Place, table: Table, opened: DeltaTable) -> bool:

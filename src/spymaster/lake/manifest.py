@@ -70,7 +70,8 @@ class Manifest:
     def set_status(self, path: str, status: str, now: int, **changes: Any) -> dict[str, Any]:
         """A landed file came further: append its row with the new status (and records, last_mark).
 
-        ``now`` is the time of the change in ns. Nothing is written when nothing changes.
+        ``now`` is the time of the change in ns, made later than the row before. Nothing is
+        written when nothing changes.
         """
         before = self.rows().get(path)
         if before is None:
@@ -80,7 +81,8 @@ class Manifest:
         after = {**before, **changes, "status": status}
         if after == before:
             return before
-        after["landed_at"] = now
+        # The latest row counts, whatever the clock does.
+        after["landed_at"] = max(now, (before["landed_at"] or 0) + 1)
         self.add(after)
         return after
 

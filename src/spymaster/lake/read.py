@@ -75,6 +75,15 @@ def scan(
         raise _damaged(opened, table, e) from e
 
 
+def count(opened: DeltaTable, place: Place, table: Table, filters: Filters) -> int:
+    """How many rows match; of whole files, without opening them where a filter is of partitions."""
+    found = _dataset(opened, place, table, filters, False)
+    try:
+        return int(found.count_rows(filter=expression(table, filters)))
+    except (OSError, pa.ArrowInvalid) as e:
+        raise _damaged(opened, table, e) from e
+
+
 def batches(
     opened: DeltaTable,
     place: Place,

@@ -15,8 +15,12 @@ from spymaster.lake.place import fsync
 from spymaster.lake.tables import Lake
 
 
-def swap(lake: Lake, name: str, old: Sequence[str], new: Sequence[Part], now: int) -> int:
+def swap(
+    lake: Lake, name: str, old: Sequence[str], new: Sequence[Part], now: int, *, keep: bool = False
+) -> int:
     """Name `new` in the place of the files `old` (paths under the table); the version made.
+
+    `keep` leaves the old files where they are, for readers of the version before.
 
     Delta calls it a rearrangement (``dataChange`` false), which an append-only table allows;
     delta-rs offers none that takes files of our own, so the commit is written here, as one file
@@ -30,9 +34,9 @@ def swap(lake: Lake, name: str, old: Sequence[str], new: Sequence[Part], now: in
         )
     opened = lake.open(name)
     rows = {r["path"]: r for r in read.files(opened).to_pylist()}
-    stamp = now // 1_000_000
+    stamp, operation = now // 1_000_000, "OPTIMIZE" if keep else "REPAIR"
     actions: list[dict[str, Any]] = [
-        {"commitInfo": {"timestamp": stamp, "operation": "REPAIR", "engineInfo": "spymaster"}}
+        {"commitInfo": {"timestamp": stamp, "operation": operation, "engineInfo": "spymaster"}}
     ]
     for path in old:
         row = rows[path]
@@ -71,9 +75,9 @@ def swap(lake: Lake, name: str, old: Sequence[str], new: Sequence[Part], now: in
         os.link(temporary, log / f"{version:020d}.json")
         fsync(log)
     except OSError as e:
-        raise LakeError(f"{name} at {lake.uri(name)}: the repair failed: {e}") from e
+        raise LakeError(f"{name} at {lake.uri(name)}: files were not exchanged: {e}") from e
     finally:
         temporary.unlink(missing_ok=True)
-    for path in old:
+    for path in () if keep else old:
         place.remove(f"{delta.folder(table)}/{path}")
     return version

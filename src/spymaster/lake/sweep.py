@@ -3,30 +3,38 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
 from spymaster.lake import delta, read
 from spymaster.lake.tables import Lake
 
 log = logging.getLogger(__name__)
 
+#: Under a table's log: a commit of ours, and one of delta-rs, before they got their number.
+_LOOSE_COMMITS = ("_delta_log/.*.tmp", "_delta_log/*#*", "_delta_log/*.tmp")
 
-def sweep(lake: Lake, tag: str) -> int:
-    """Remove the unfinished files of the run with this tag; how many there were.
 
-    Only for the holder of the lease, before it writes: nobody else may be at these files.
+def sweep(lake: Lake, tags: Sequence[str]) -> int:
+    """Remove the unfinished files of the runs with these tags; how many there were.
+
+    Only for the holder of the lease, while nothing is being written: nobody else may be at these
+    files.
     """
-    if lake.place.local is None or not tag:
+    if lake.place.local is None or not tags:
         return 0
     found = []
-    for name in lake.existing():
-        folder = lake.place.local / delta.folder(lake.table(name))
-        mine = [p.relative_to(folder).as_posix() for p in folder.rglob(f"*-{tag}-*.parquet")]
-        if mine:
-            named = set(read.files(lake.open(name))["path"].to_pylist())
-            found += [folder / path for path in mine if path not in named]
+    for name, table in lake.tables.items():
+        folder = lake.place.local / delta.folder(table)
+        paths = [p for tag in tags for p in folder.rglob(f"*-{tag}-*.parquet")]
+        if paths:
+            # A run may die before the first commit of a table: all of its files are loose.
+            there = lake.exists(name)
+            named = set(read.files(lake.open(name))["path"].to_pylist()) if there else set()
+            found += [p for p in paths if p.relative_to(folder).as_posix() not in named]
+        found += [p for pattern in _LOOSE_COMMITS for p in folder.glob(pattern)]
     found += lake.place.local.glob("raw-dbn/*/*/*/.*")
     found += lake.place.local.glob("lake/.probe-*")
-    for path in found:
+    for path in dict.fromkeys(found):
         log.info("removed %s, which a run that died had left", path)
         path.unlink(missing_ok=True)
     return len(found)

@@ -103,7 +103,7 @@ class Lake:
                 try:
                     kept.update_incremental()
                 except (DeltaError, OSError) as e:
-                    raise LakeError(f"{name} at {self.uri(name)}: cannot be read: {e}") from e
+                    raise delta.unreadable(self.place, self.table(name), e) from e
                 self._opened[name] = kept
                 return kept
             found = delta.open_table(self.place, self.table(name))
@@ -260,6 +260,10 @@ class Lake:
         if missing_ok and not self.exists(name):
             return arrow_schema(table, columns).empty_table().select(columns or table.names)
         return read.scan(self.snapshot(name), self.place, table, columns, filters)
+
+    def count(self, name: str, filters: read.Filters = None) -> int:
+        """Rows of a table that match."""
+        return read.count(self.snapshot(name), self.place, self.table(name), filters)
 
     def batches(
         self,

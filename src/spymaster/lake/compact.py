@@ -1,0 +1,53 @@
+"""Small tables that only grow: their many tiny files become one, so that a scan stays fast."""
+
+from __future__ import annotations
+
+import logging
+
+from spymaster.errors import LakeError
+from spymaster.lake import read
+from spymaster.lake.swap import swap
+from spymaster.lake.tables import Lake
+
+log = logging.getLogger(__name__)
+
+#: A scan opens every file; beyond so many it is felt.
+MANY = 100
+
+
+def compact(lake: Lake, now: int, many: int = MANY) -> list[str]:
+    """Make one file of each small append-only table with more than `many`; the tables' names.
+
+    A commit that changes no data, with the rows in the order of their commits. The files before
+    stay for readers of an older version. Only for the holder of the lease. `now` ns UTC.
+    """
+    if lake.place.local is None:
+        return []
+    done = []
+    for name, table in lake.tables.items():
+        if not table.append or table.partition or not lake.exists(name):
+            continue
+        opened = lake.open(name)
+        old = sorted(read.files(opened)["path"].to_pylist())
+        if len(old) > many:
+            try:
+                _one_file(lake, name, opened.version(), old, now)
+            except LakeError as error:
+                # The run itself was good: a damaged file is for --verify to mend.
+                log.warning("%s", error)
+                continue
+            done.append(name)
+    return done
+
+
+def _one_file(lake: Lake, name: str, version: int, old: list[str], now: int) -> None:
+    # Named like a commit's file: it sorts behind what it holds and before what comes.
+    with lake.writer(name, stem=f"{version + 1:020d}") as writer:
+        for batch in lake.batches(name):
+            writer.write(batch)
+    try:
+        swap(lake, name, old, writer.parts, now, keep=True)
+    except BaseException:
+        lake.discard(name, writer.parts)
+        raise
+    log.info("%s: %d files became one", name, len(old))

@@ -1,0 +1,221 @@
+"""Several sessions at a time make the rows of one after the other, whatever dies on the way."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import time
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from spymaster.engines.local import LocalEngine
+from spymaster.feed.dbn import DbnReader
+from spymaster.feed.dbn_write import make_metadata, write_dbn
+from spymaster.lake import Lake
+from spymaster.lake.lineage import complete
+from spymaster.settings import Settings
+from tests.e2e.runner import Runner, lease, loose
+from tests.e2e.scenes import (
+    NIGHT,
+    assert_equal,
+    configured,
+    market,
+    mbo,
+    records,
+    rewrite,
+    rows,
+    run,
+)
+
+DEADLINE = 300
+MONDAY, TUESDAY = "2024-01-08", "2024-01-09"
+
+
+def two(root: Path) -> Settings:
+    """ES, and a stock, in evenings that span two UTC days."""
+    es = configured(root, NIGHT, {"scale": "fixed", "barrier_ticks": 12})
+    other = {
+        **es.underlier["ES"].model_dump(),
+        "model_id": "TSLA_MODEL",
+        "venue": "XNAS.ITCH",
+        "boundary": "17:00",
+        "calendar": "CME_Equity",
+    }
+    both = {"ES": es.underlier["ES"].model_dump(), "TSLA": other}
+    return Settings.model_validate({"root": str(root), "underlier": both})
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two ES sessions whose files share a day and whose front month rolls, one session of TSLA."""
+    out = tmp_path_factory.mktemp("parallel")
+    files = market(out / "m", sessions=2, events=3_000, windows=NIGHT, first=date(2024, 1, 9))
+    monday = mbo("mbo", files)[0]
+    whole = records(monday)
+    for path in mbo("mbo", files)[:2]:
+        whole = records(path)
+        one, other = sorted(set(whole["instrument_id"].tolist()))
+        if path == monday:
+            whole["instrument_id"] = np.where(whole["instrument_id"] == one, other, one)
+            rewrite(path, path, whole)
+    stock = records(mbo("mbo", files)[1])
+    stock = stock[stock["instrument_id"] == stock["instrument_id"][0]]
+    stock["publisher_id"] = 2
+    with DbnReader(mbo("mbo", files)[1]) as reader:
+        start, end = int(reader.metadata.start), int(reader.metadata.end)
+    number = int(stock["instrument_id"][0])
+    head = make_metadata("XNAS.ITCH", {"TSLA": number}, start, end)
+    write_dbn(out / "m" / "xnas-itch-20240109.mbo.dbn.zst", head, stock)
+    (out / "spymaster.toml").write_text(two(out / "nowhere").to_toml())
+    run(two(out / "serial"), sorted((out / "m").glob("*.zst")))
+    return out
+
+
+@pytest.fixture(scope="module")
+def runner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runner]:
+    runner = Runner(tmp_path_factory.mktemp("said"))
+    yield runner
+    runner.close()
+
+
+def command(folder: Path, root: Path, jobs: int = 2) -> list[str | Path]:
+    return ["hist", "run", "--jobs", str(jobs), "--config", folder / "spymaster.toml",
+            "--root", root, *sorted((folder / "m").glob("*.zst"))]  # fmt: skip
+
+
+def held(mark: Path) -> int:
+    """Wait for a process to come to its point; its pid."""
+    until = time.monotonic() + DEADLINE
+    while not mark.exists() or not mark.read_text():
+        assert time.monotonic() < until, "the run never came to its point"
+        time.sleep(0.02)
+    return int(mark.read_text())
+
+
+def gone(pid: int) -> bool:
+    """No process, or one that is only waiting to be reaped."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
+    except OSError:
+        return True
+
+
+def group(pgid: int) -> set[int]:
+    """The live processes of a group."""
+    found = set()
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            words = path.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(words[2]) == pgid and words[0] not in "ZX":
+            found.add(int(path.parent.name))
+    return found
+
+
+def wait_for_none(pgid: int) -> None:
+    until = time.monotonic() + DEADLINE
+    while group(pgid):
+        assert time.monotonic() < until, f"still alive: {group(pgid)}"
+        time.sleep(0.05)
+
+
+def test_the_scene_has_what_could_tell_two_ways_apart(folder: Path) -> None:
+    serial = folder / "serial"
+    days = rows(serial, "silver.contract_day")
+    assert any(r["rolled"] for r in days)
+    assert {r["level_type"] for r in rows(serial, "silver.session_levels")} >= {"PD_HIGH", "PD_LOW"}
+    assert {u for _, u in complete(Lake(serial))} == {"ES", "TSLA"}
+    assert len(complete(Lake(serial))) >= 4
+    used: dict[str, int] = {}
+    for row in complete(Lake(serial), "ES").values():
+        for sha in row["files"]:
+            used[sha] = used.get(sha, 0) + 1
+    assert max(used.values()) == 2  # a day's file of two sessions
+
+
+def test_two_jobs_make_the_rows_of_one(folder: Path, tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    report = run(two(root), sorted((folder / "m").glob("*.zst")), jobs=2)
+    assert len(report.sessions) == len(complete(Lake(folder / "serial")))
+    assert_equal(folder / "serial", root)
+    assert loose(root) == []
+    assert LocalEngine(two(root)).waiting() == []
+    again = run(two(root), jobs=2)
+    assert (again.sessions, len(again.current)) == ([], len(report.sessions))
+
+
+def test_two_jobs_from_bronze_make_the_rows_of_one(folder: Path, tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    shutil.copytree(folder / "serial", root)
+    for layer in ("silver", "gold"):
+        shutil.rmtree(root / "lake" / layer)
+    report = run(two(root), from_bronze=True, jobs=2)
+    assert len(report.sessions) == len(complete(Lake(root)))
+    assert_equal(folder / "serial", root)
+
+
+def test_killed_worker_costs_its_session_only(folder: Path, runner: Runner, tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    # A worker dies at a Parquet file's close; its successor lives, as the mark is there by then.
+    fault = {"point": "parquet-close", "nth": 2, "mark": str(tmp_path / "a.mark"), "alone": True,
+             "once": True}  # fmt: skip
+    done = runner.run(*command(folder, root), fault=fault)
+    assert done.code == 1, done.said
+    failed = [line for line in done.said.splitlines() if line.startswith("error:")]
+    assert len(failed) == 1, done.said
+    assert "its worker process died" in failed[0]
+    assert "To do it again: spymaster hist run --from 2024-" in failed[0]
+    assert f"--root {root}" in failed[0]
+    assert len(complete(Lake(root))) == len(complete(Lake(folder / "serial"))) - 1
+    assert loose(root) == []
+    assert LocalEngine(two(root)).waiting() == []
+    run(two(root))
+    assert_equal(folder / "serial", root)
+
+
+def test_killed_parent_leaves_no_worker_behind(
+    folder: Path, runner: Runner, tmp_path: Path
+) -> None:
+    root, mark = tmp_path / "root", tmp_path / "a.mark"
+    fault = {"point": "parquet-close", "nth": 2, "mark": str(mark), "hold": True}
+    pid = runner.start(*command(folder, root), fault=fault)
+    worker = held(mark)
+    assert worker != pid
+    assert not gone(worker)
+    os.kill(pid, signal.SIGKILL)  # the parent alone
+    assert runner.wait().code == -signal.SIGKILL
+    wait_for_none(pid)
+    assert gone(worker)
+    fence = lease(root)["fence"]
+    run(two(root), sorted((folder / "m").glob("*.zst")))
+    assert_equal(folder / "serial", root)
+    assert lease(root)["fence"] == fence + 1
+    assert loose(root) == []
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_interrupt_ends_with_130_and_leaves_nothing_half_made(
+    folder: Path, runner: Runner, tmp_path: Path, jobs: int
+) -> None:
+    root, mark = tmp_path / "root", tmp_path / "a.mark"
+    fault = {"point": "parquet-close", "nth": 2, "mark": str(mark), "hold": True}
+    pid = runner.start(*command(folder, root, jobs), fault=fault)
+    held(mark)
+    os.killpg(pid, signal.SIGINT)
+    mark.with_suffix(".go").touch()
+    done = runner.wait()
+    assert done.code == 130, done.said
+    assert "interrupted; nothing half-written counts" in done.said
+    assert "Traceback" not in done.said
+    wait_for_none(pid)
+    assert loose(root) == []
+    run(two(root), sorted((folder / "m").glob("*.zst")))
+    assert_equal(folder / "serial", root)
+    assert json.dumps(lease(root)["unfinished"]) == "[]"
