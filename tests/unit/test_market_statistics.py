@@ -11,6 +11,7 @@ from spymaster.errors import ContractError
 from spymaster.feed.dbn_records import MBO_RECORD
 from spymaster.feed.dbn_write import make_metadata, write_dbn
 from spymaster.feed.market_statistics import market_statistics, statistics_table
+from spymaster.feed.simulator import SimulationConfig, simulate
 
 NS = 1_000_000_000
 DAY = 1_704_672_000 * NS
