@@ -153,7 +153,10 @@ def test_simulated_days_cut_anywhere_change_no_earlier_row(
     cuts = []
     for seed in (1, 2, 3):
         cuts += _cuts(simulated.files, 1, seed, first)
-    cuts.append(max(r["bar_start"] for r in rows(simulated.root, "silver.bar_5s", "bar_start")))
+    # And at the last bar, by the feed's own time: where the feed is silent no mark closes a bar.
+    last = max(r["bar_start"] for r in rows(simulated.root, "silver.bar_5s", "bar_start"))
+    times = np.concatenate([records(f)["ts_recv"] for f in mbo("mbo", simulated.files)])
+    cuts.append(int(times[times <= last].max()))
     for k, c in enumerate(cuts):
         (folder := tmp_path / str(k)).mkdir()
         seen += assert_nothing_was_known_early(simulated, simulated.cut(folder, c), c)
