@@ -6,12 +6,13 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-$(shell cat pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
 
-.PHONY: help demo test test-fast check bench lock install debian clean
+.PHONY: help demo test test-fast soak check bench lock install debian clean
 
 help:
 	@echo "make demo       the whole way on a simulated market, in ./demo"
 	@echo "make test       install what the tests need, then make check and all tests"
 	@echo "make test-fast  the tests that take seconds"
+	@echo "make soak       120 faults at drawn times and named points; SPYMASTER_SOAK=N for N"
 	@echo "make check      ruff, mypy --strict, generated files current"
 	@echo "make bench      speed and memory, written to docs/benchmarks.md"
 	@echo "make lock       constraints.txt anew from pyproject.toml"
@@ -38,6 +39,9 @@ test: debian check
 
 test-fast: install
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
+
+soak: install
+	SPYMASTER_SOAK=$${SPYMASTER_SOAK:-120} $(BIN)/python -m pytest -s tests/e2e/test_soak.py
 
 check: install
 	$(BIN)/ruff format --check src tests bench

@@ -85,11 +85,11 @@ def test_plan_and_show_need_no_lease(folder: Path, runners: list[Runner], tmp_pa
     first.start(*command(folder, root), fault=fault)
     held(mark)
     said = second.run("plan", "--config", folder / "spymaster.toml", "--root", root)
-    shown = second.run("show", "silver.mbo_normalized", "--root", root)
+    shown = second.run("show", "silver.bar_5s", "--root", root)
     mark.with_suffix(".go").touch()
     assert first.wait().code == 0
     assert (said.code, "unfinished" in said.said) == (0, True), said.said
-    # The first table is committed, the session is not: readers see none of it.
+    # The table is committed, its session is not: readers see none of it.
     assert shown.code == 0
     assert "0 of 0 rows" in shown.said
 
@@ -104,7 +104,7 @@ def test_next_run_takes_over_from_a_dead_one_and_removes_only_what_nobody_names(
     dead = lease(root)
     assert (dead["fence"], dead["ended"]) == (1, None)
     left = loose(root)
-    assert len(left) > 3
+    assert left
     table = root / "lake" / "silver" / "bar_5s"
     foreign = table / "part-of-somebody-else-0001.parquet"
     foreign.parent.mkdir(parents=True, exist_ok=True)

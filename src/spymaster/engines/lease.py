@@ -65,7 +65,12 @@ class Lease:
             "ended": None,
             "unfinished": self.unfinished,
         }
-        self._write()
+        try:
+            self._write()
+        except BaseException:
+            self._file = None
+            file.close()
+            raise
         return self
 
     def swept(self) -> None:
