@@ -76,12 +76,14 @@ def tables_of(rows: Iterable[Rows]) -> Tables:
     tables: Tables = {}
     for part in rows:
         own = tables.setdefault(part.table, [])
-        dicts = rows_of(np.asarray(part.records), part.table)
+        dicts: list[Row] = [{} for _ in range(len(part))]
+        if part.records is not None:
+            dicts = rows_of(part.records, part.table)
         for name, value in part.columns.items():
             if name in ("contract_id", "model_id", "lookback_spec"):
                 continue
             for row, v in zip(dicts, _spread(value, len(part)), strict=True):
-                row[name] = v.tolist() if isinstance(v, np.ndarray) else v
+                row[name] = v.tolist() if isinstance(v, np.ndarray | np.generic) else v
         own += dicts
     return tables
 

@@ -21,7 +21,7 @@ from spymaster.market.sessions import Session, Window, session
 from spymaster.settings import UnderlierSettings
 from spymaster.stages.contract import ContractDay
 from spymaster.stages.contract_session import ContractSession
-from spymaster.stages.rows import Rows
+from spymaster.stages.rows import Coded, Rows
 from spymaster.stages.vector_spec import lookback_spec
 from tests.oracle import evening
 from tests.real_data import es_mbo
@@ -102,13 +102,24 @@ def as_dicts(parts: list[Rows]) -> Tables:
     """Rows as dicts of plain values; a missing number is None, NaN within a vector stays NaN."""
     out = Tables()
     for part in parts:
-        names = part.records.dtype.names
-        for i, values in enumerate(part.records.tolist()):
+        names, records = (), [()] * len(part)
+        if part.records is not None:
+            names, records = part.records.dtype.names, part.records.tolist()
+        for i, values in enumerate(records):
             row = {k: _plain(v) for k, v in zip(names, values, strict=True)}
             for k, column in part.columns.items():
-                row[k] = column if isinstance(column, str) or column is None else column[i]
+                row[k] = _value(column, i)
             out.rows[part.table].append(row)
     return out
+
+
+def _value(column: Any, i: int) -> Any:
+    if isinstance(column, Coded):
+        return column.words[column.codes[i]]
+    if isinstance(column, str) or column is None:
+        return column
+    value = column[i]
+    return _plain(value.item()) if isinstance(value, np.generic) else value
 
 
 def _plain(value: Any) -> Any:
