@@ -86,6 +86,9 @@ def test_counts_of_silver_and_gold_are_the_known_ones(landed: tuple[Path, Report
         "silver.mbo_normalized": 60_067,
         "silver.orderbook_state": 1_439,
         "silver.bar_5s": 1_439,
+        # Two levels from 18:10, four from 18:20, each in every bar but the last, which stays open.
+        "silver.level_book": 2 * 599 + 2 * 479,
+        "silver.feature_primitives": 1_439,
         "silver.session_levels": 4,
         "silver.level_approach_2m": 3,
         "silver.contract_day": 1,
@@ -127,7 +130,7 @@ def test_all_tables_of_a_session_lie_in_its_partition(root: Path) -> None:
     lake = Lake(root)
     cut = [n for n in lake.existing() if lake.table(n).partition]
     print(len(cut), "tables")
-    assert len(cut) == 11
+    assert len(cut) == 13
     for name in cut:
         assert lake.partitions(name) == [PARTITION], name
         folder = root / "lake" / lake.table(name).path
