@@ -43,7 +43,8 @@ def here(point: str) -> None:
         return  # another process was there before
     mark.write_text(str(os.getpid()))
     if _fault.get("hold"):
-        while not mark.with_suffix(".go").exists():
+        until = time.monotonic() + 600  # whoever holds us may have died
+        while not mark.with_suffix(".go").exists() and time.monotonic() < until:
             time.sleep(0.02)
         return
     os.kill(os.getpid(), signal.SIGKILL) if _fault.get("alone") else os.killpg(0, signal.SIGKILL)
