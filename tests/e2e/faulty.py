@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import multiprocessing
 import os
 import signal
 import sys
@@ -32,6 +33,8 @@ _fault: dict[str, Any] = json.loads(os.environ.get(VARIABLE, "{}"))
 
 def here(point: str) -> None:
     """Count the point; at its turn, die with the whole group, or wait until told to go on."""
+    if _fault.get("worker") and multiprocessing.parent_process() is None:
+        return
     _counts[point] = _counts.get(point, 0) + 1
     if _fault.get("point") != point or _counts[point] != _fault["nth"]:
         return
@@ -40,7 +43,8 @@ def here(point: str) -> None:
         return  # another process was there before
     mark.write_text(str(os.getpid()))
     if _fault.get("hold"):
-        while not mark.with_suffix(".go").exists():
+        until = time.monotonic() + 600  # whoever holds us may have died
+        while not mark.with_suffix(".go").exists() and time.monotonic() < until:
             time.sleep(0.02)
         return
     os.kill(os.getpid(), signal.SIGKILL) if _fault.get("alone") else os.killpg(0, signal.SIGKILL)

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
-import numpy as np
 import polars
 import pyarrow.parquet as pq
 import pytest
@@ -36,18 +35,19 @@ WRITTEN = [name for name in TABLES if name not in NOT_YET]
 
 @pytest.fixture(scope="module")
 def calm(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An evening over two UTC days: the first is lacking, the second holds foreign records and
-    ends in damage, so that every table has rows."""
+    """Evenings over two UTC days each: the first day is lacking, the third holds foreign records,
+    the last ends in damage, and one session is whole: every table has rows."""
     out = tmp_path_factory.mktemp("damage")
-    files = market(out / "m", sessions=2, events=2_500, windows=NIGHT, first=date(2024, 1, 9),
+    files = market(out / "m", sessions=3, events=2_500, windows=NIGHT, first=date(2024, 1, 9),
                    contracts=1)  # fmt: skip
-    _, second, third = mbo("mbo", files)[:3]
-    foreign = records(second)
-    foreign["instrument_id"][np.arange(len(foreign)) % 50 == 7] = 999
-    rewrite(second, second, foreign)
-    plain = rewrite(third, third, records(third), compress=False)
+    lacking, _, third, last = mbo("mbo", files)[:4]
+    foreign = records(third)
+    # Late in the day: the session that ends in the morning stays whole.
+    foreign["instrument_id"][len(foreign) * 4 // 5 :: 50] = 999
+    rewrite(third, third, foreign)
+    plain = rewrite(last, last, records(last), compress=False)
     plain.write_bytes(plain.read_bytes()[: -56 * 20 - 13])
-    given = [f for f in files if f != mbo("mbo", files)[0]]
+    given = [f for f in files if f != lacking]
     spymaster_root = out / "calm"
     run(configured(spymaster_root, NIGHT), given)
     (out / "spymaster.toml").write_text(configured(spymaster_root, NIGHT).to_toml())

@@ -34,7 +34,6 @@ from tests.e2e.scenes import (
 )
 
 DEADLINE = 300
-MONDAY, TUESDAY = "2024-01-08", "2024-01-09"
 
 
 def two(root: Path) -> Settings:
@@ -56,15 +55,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two ES sessions whose files share a day and whose front month rolls, one session of TSLA."""
     out = tmp_path_factory.mktemp("parallel")
     files = market(out / "m", sessions=2, events=3_000, windows=NIGHT, first=date(2024, 1, 9))
-    monday = mbo("mbo", files)[0]
-    whole = records(monday)
+    stock = records(mbo("mbo", files)[1])
+    # The two contracts change places in the files of the first whole session: the watch rolls.
     for path in mbo("mbo", files)[:2]:
         whole = records(path)
         one, other = sorted(set(whole["instrument_id"].tolist()))
-        if path == monday:
-            whole["instrument_id"] = np.where(whole["instrument_id"] == one, other, one)
-            rewrite(path, path, whole)
-    stock = records(mbo("mbo", files)[1])
+        whole["instrument_id"] = np.where(whole["instrument_id"] == one, other, one)
+        rewrite(path, path, whole)
     stock = stock[stock["instrument_id"] == stock["instrument_id"][0]]
     stock["publisher_id"] = 2
     with DbnReader(mbo("mbo", files)[1]) as reader:
@@ -165,7 +162,7 @@ def test_killed_worker_costs_its_session_only(folder: Path, runner: Runner, tmp_
     root = tmp_path / "root"
     # A worker dies at a Parquet file's close; its successor lives, as the mark is there by then.
     fault = {"point": "parquet-close", "nth": 2, "mark": str(tmp_path / "a.mark"), "alone": True,
-             "once": True}  # fmt: skip
+             "once": True, "worker": True}  # fmt: skip
     done = runner.run(*command(folder, root), fault=fault)
     assert done.code == 1, done.said
     failed = [line for line in done.said.splitlines() if line.startswith("error:")]
@@ -184,7 +181,7 @@ def test_killed_parent_leaves_no_worker_behind(
     folder: Path, runner: Runner, tmp_path: Path
 ) -> None:
     root, mark = tmp_path / "root", tmp_path / "a.mark"
-    fault = {"point": "parquet-close", "nth": 2, "mark": str(mark), "hold": True}
+    fault = {"point": "parquet-close", "nth": 2, "mark": str(mark), "hold": True, "worker": True}
     pid = runner.start(*command(folder, root), fault=fault)
     worker = held(mark)
     assert worker != pid
@@ -205,7 +202,10 @@ def test_interrupt_ends_with_130_and_leaves_nothing_half_made(
     folder: Path, runner: Runner, tmp_path: Path, jobs: int
 ) -> None:
     root, mark = tmp_path / "root", tmp_path / "a.mark"
-    fault = {"point": "parquet-close", "nth": 2, "mark": str(mark), "hold": True}
+    # In a worker, or, alone, well past landing.
+    nth = 2 if jobs > 1 else 20
+    fault = {"point": "parquet-close", "nth": nth, "mark": str(mark), "hold": True,
+             "worker": jobs > 1}  # fmt: skip
     pid = runner.start(*command(folder, root, jobs), fault=fault)
     held(mark)
     os.killpg(pid, signal.SIGINT)

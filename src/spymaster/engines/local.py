@@ -123,7 +123,11 @@ class LocalEngine:
                     sweep(self.lake, lease.unfinished)
                     lease.swept()
                 yield
-                compact(self.lake, self.now())
+                if self.report.failed:
+                    # Whatever failed may have left files; nothing is being written any more.
+                    sweep(self.lake, [self._run_id])
+                else:
+                    compact(self.lake, self.now())
             finally:
                 self._leased = False
 

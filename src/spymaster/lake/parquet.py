@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import uuid
@@ -203,8 +204,10 @@ class _OpenPart:
         return Part(self._path, size, self._rows, self._partition, stats, modified)
 
     def abandon(self) -> None:
-        self._writer.close()
-        self._out.close()
+        for opened in (self._writer, self._out):
+            # Closing writes the file's end; a full disk may refuse that, and the file still goes.
+            with contextlib.suppress(OSError, pa.ArrowException):
+                opened.close()
         self._place.remove(self._full)
 
 
