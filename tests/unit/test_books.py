@@ -16,6 +16,17 @@ from spymaster.kernel import books as kernel
 from spymaster.kernel.books import Books
 from spymaster.kernel.closed_bars import Bars
 from spymaster.kernel.contract_book import ContractBook, Notes
+from spymaster.kernel.layout import (
+    H_END,
+    H_FREE,
+    LEVEL,
+    ORDER,
+    SNAP,
+    W_N_LEVELS,
+    W_N_ORDERS,
+    W_N_SNAP,
+    W_PLACES,
+)
 from tests.kernel_tables import book_params
 from tests.scenarios import Scenario, random_scenario, walk_scenario
 
@@ -172,17 +183,17 @@ def test_blocks_that_a_growing_book_left_are_used_again() -> None:
     for _ in range(40):
         floor.add(SCENARIOS[0])
         floor.advance([len(SCENARIOS[0].events)] * len(floor.given), _done(floor), _rng())
-    arena = floor.books._arena
-    blocks = arena.memory.where[: arena.n]
-    sizes = sum(
-        int(n.sum())
-        for n in (
-            2 * blocks[:, 1], 8 * blocks[:, 3], 8 * blocks[:, 7], 4 * blocks[:, 7], 4 * blocks[:, 9]
-        )
-    )  # fmt: skip
-    free = sum(size * len(at) for size, at in arena._free.items())
-    assert sizes + free == arena._end
-    assert free < sizes // 2
+    m = floor.books._arena.memory
+    w = m.where[: len(floor.books)]
+    held = 2 * w[:, W_PLACES] + ORDER * w[:, W_N_ORDERS]
+    held += (LEVEL + 4) * w[:, W_N_LEVELS] + SNAP * w[:, W_N_SNAP]
+    free = 0
+    for size, head in enumerate(m.heap[H_FREE:]):
+        while head:
+            free += 1 << size
+            head = m.words[head - 1]
+    assert held.sum() + free == m.heap[H_END]
+    assert 0 < free < held.sum() // 2
     floor.assert_each_as_if_alone()
 
 
@@ -198,9 +209,10 @@ def _done(floor: Floor) -> list[int]:
 @given(st.lists(st.integers(0, 9), max_size=80), st.integers(10, 12))
 def test_the_counting_sort_is_numpys_stable_sort(contracts: list[int], n: int) -> None:
     numbers = np.array(contracts, np.int64)
-    order, runs = np.empty(len(contracts), np.int64), np.empty((n, 3), np.int64)
-    found = kernel.group(numbers, np.zeros(n + 1, np.int64), order, runs)
-    assert order.tolist() == np.argsort(numbers, kind="stable").tolist()
+    places, runs = np.empty(len(contracts), np.int64), np.empty((n, 3), np.int64)
+    found = kernel.group(numbers, np.zeros(n + 1, np.int64), places, runs)
+    order = np.argsort(numbers, kind="stable")
+    assert places[order].tolist() == list(range(len(contracts)))
     present, first, count = np.unique(contracts, return_index=True, return_counts=True)
     assert runs[:found, 0].tolist() == present.tolist()
     assert (runs[:found, 2] - runs[:found, 1]).tolist() == count.tolist()

@@ -7,27 +7,28 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spymaster.contracts.event import BAR_NS
-from spymaster.kernel import clock
-from spymaster.kernel.arena import Arena, Memory, book_of, initialise
+from spymaster.contracts.event import BAR_NS, EVENT
+from spymaster.kernel import clock, heap
+from spymaster.kernel.arena import Arena, book_of, initialise
 from spymaster.kernel.book_bytes import load, save
 from spymaster.kernel.book_params import BookParams
 from spymaster.kernel.book_view import BookView
 from spymaster.kernel.closed_bars import BarRoom, Bars
 from spymaster.kernel.compiled import compiled, seldom
-from spymaster.kernel.layout import I64
+from spymaster.kernel.layout import I64, Memory, U
 from spymaster.kernel.notes import Notes, blank_notes
 
 # A contract's share of a chunk: a row of `runs`, a range of `order`
 R_CONTRACT, R_NEXT, R_END = range(3)
+_EVENT_WORDS = EVENT.itemsize // 8
 
 
 @compiled
-def group(numbers: I64, ends: I64, order: I64, runs: I64) -> int:
-    """Places of a chunk's records contract by contract, in feed order within each.
+def group(numbers: I64, ends: I64, places: I64, runs: I64) -> int:
+    """Where each of a chunk's records stands contract by contract, in feed order within each.
 
     A stable counting sort by contract; `numbers` has that of each record. `ends` has a zero per
-    contract, and one more. Fills `order` and a row of `runs` for every contract that has records;
+    contract, and one more. Fills `places` and a row of `runs` for every contract that has records;
     returns how many have, or -1 - i when record i is of no known contract.
     """
     n = ends.shape[0] - 1
@@ -49,26 +50,63 @@ def group(numbers: I64, ends: I64, order: I64, runs: I64) -> int:
         total += count
     for i in range(numbers.shape[0]):
         c = numbers[i]
-        order[ends[c]] = i
+        places[i] = ends[c]
         ends[c] += 1
     return found
 
 
+@compiled
+def lay_out(records: I64, places: I64, grouped: I64) -> None:
+    """Put each record (its words, a row) in its place: every contract's lie together then.
+
+    The loop runs in feed order: it writes as many places as there are contracts at once, where
+    following one contract after the other would read the whole chunk again for each.
+    """
+    for i in range(places.shape[0]):
+        to = grouped[U(places[i])]
+        for word in range(_EVENT_WORDS):
+            to[word] = records[U(i), word]
+
+
+@compiled
+def lay_back(grouped: Notes, places: I64, notes: Notes) -> None:
+    """Put the notes of grouped records into feed order."""
+    for i in range(places.shape[0]):
+        at = U(places[i])
+        notes.t[i] = grouped.t[at]
+        notes.begins_event[i] = grouped.begins_event[at]
+        notes.added_sz[i] = grouped.added_sz[at]
+        notes.cancelled_sz[i] = grouped.cancelled_sz[at]
+        notes.executed_sz[i] = grouped.executed_sz[at]
+        notes.refilled_sz[i] = grouped.refilled_sz[at]
+
+
+@seldom
+def grow(m: Memory, c: int, stopped: int) -> bool:
+    """Twice the room of what a contract had too little of; False when words ran out."""
+    if stopped == clock.NEEDS_ORDERS:
+        return heap.grow_orders(m, c)
+    if stopped == clock.NEEDS_LEVELS:
+        return heap.grow_levels(m, c)
+    return heap.grow_snap(m, c)
+
+
 @seldom
 def advance(
-    m: Memory, runs: I64, r: int, events: NDArray[Any], order: I64, notes: Notes, out: Bars, k: int
+    m: Memory, runs: I64, r: int, events: NDArray[Any], notes: Notes, out: Bars, k: int
 ) -> tuple[int, int, int]:
     """Run over the contracts of `runs[r:]`; returns (run, bars written, why it stopped)."""
     while r < runs.shape[0]:
         c, begun = runs[r, R_CONTRACT], k
         j, k, stopped = clock.advance(
-            book_of(m, c), events, order, runs[r, R_NEXT], runs[r, R_END], notes, out, k
+            book_of(m, c), events, runs[r, R_NEXT], runs[r, R_END], notes, out, k
         )
         out.contract[begun:k] = c
         runs[r, R_NEXT] = j
-        if stopped != clock.DONE:
+        if stopped == clock.DONE:
+            r += 1
+        elif stopped == clock.BARS_FULL or not grow(m, c, stopped):
             return r, k, stopped
-        r += 1
     return r, k, clock.DONE
 
 
@@ -102,7 +140,6 @@ class Books:
     def __init__(self, bar_dtype: np.dtype[Any]) -> None:
         self._arena = Arena()
         self._room = BarRoom(bar_dtype)
-        self._sequence = np.arange(0)
 
     def __len__(self) -> int:
         return self._arena.n
@@ -129,21 +166,26 @@ class Books:
         """
         if len(self) == 1 and not numbers.any():
             return self.advance_one(0, events)
-        order = np.empty(len(events), np.int64)
+        places = np.empty(len(events), np.int64)
         runs = np.empty((min(len(events), len(self)), 3), np.int64)
-        found = group(numbers, np.zeros(len(self) + 1, np.int64), order, runs)
+        found = group(numbers, np.zeros(len(self) + 1, np.int64), places, runs)
         if found < 0:
             raise IndexError(
                 f"record {-1 - found}: contract {numbers[-1 - found]} is none of the "
                 f"{len(self)} in these books; `add` it before its first record"
             )
-        return self._run(events, order, runs[:found])
+        if found <= 1:
+            return self._run(events, runs[:found])
+        grouped = np.empty(len(events), EVENT)
+        lay_out(_words(events), places, _words(grouped))
+        told, bars = self._run(grouped, runs[:found])
+        notes = blank_notes(len(events))
+        lay_back(told, places, notes)
+        return notes, bars
 
     def advance_one(self, i: int, events: NDArray[Any]) -> tuple[Notes, Bars]:
         """Take records that are all contract `i`'s."""
-        if len(self._sequence) < len(events):
-            self._sequence = np.arange(len(events))
-        return self._run(events, self._sequence, np.array([[self._known(i), 0, len(events)]]))
+        return self._run(events, np.array([[self._known(i), 0, len(events)]]))
 
     def close(self, mark: int) -> Bars:
         """Take a clock mark for all contracts, ns UTC; returns the bars that can change no more."""
@@ -171,27 +213,22 @@ class Books:
             raise IndexError(f"contract {i} is none of the {len(self)} in these books")
         return i
 
-    def _run(self, events: NDArray[Any], order: I64, runs: I64) -> tuple[Notes, Bars]:
+    def _run(self, events: NDArray[Any], runs: I64) -> tuple[Notes, Bars]:
         notes = blank_notes(len(events))
-        span = int(events["ts_recv"][-1] - events["ts_recv"][0]) if len(events) else 0
+        span = int(np.ptp(events["ts_recv"][[0, -1]])) if len(events) else 0
         self._room.begin(len(runs) * (span // BAR_NS + 2))
         r = k = 0
         while True:
-            r, k, stopped = advance(
-                self._arena.memory, runs, r, events, order, notes, self._room.open, k
-            )
+            r, k, stopped = advance(self._arena.memory, runs, r, events, notes, self._room.open, k)
             if stopped == clock.DONE:
                 return notes, self._room.take(k)
             if stopped == clock.BARS_FULL:
                 self._room.more()
                 k = 0
             else:
-                self._grow(int(runs[r, R_CONTRACT]), stopped)
+                self._arena.enlarge(int(runs[r, R_CONTRACT]))
 
-    def _grow(self, c: int, stopped: int) -> None:
-        if stopped == clock.NEEDS_ORDERS:
-            self._arena.grow_orders(c)
-        elif stopped == clock.NEEDS_LEVELS:
-            self._arena.grow_levels(c)
-        else:
-            self._arena.grow_snap(c)
+
+def _words(events: NDArray[Any]) -> I64:
+    """Records as rows of words."""
+    return np.ascontiguousarray(events).view(np.int64).reshape(len(events), _EVENT_WORDS)

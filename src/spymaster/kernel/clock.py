@@ -31,7 +31,6 @@ from spymaster.kernel.layout import (
     A_DRIFT,
     A_EVENTS,
     A_LOST_LAST,
-    I64,
     P_BAR0,
     P_BAR1,
     P_DENSE,
@@ -201,19 +200,18 @@ def act(b: BookState, record: Any, notes: Notes, i: int) -> None:
 def advance(
     b: BookState,
     events: NDArray[Any],
-    order: I64,
     j: int,
     end: int,
     notes: Notes,
     out: Bars,
     k: int,
 ) -> tuple[int, int, int]:
-    """Run over the records at `order[j:end]`; returns (next j, rows written, why it stopped)."""
+    """Run over `events[j:end]`; returns (next record, rows written, why it stopped)."""
     s = b.s
     while j < end:
-        i: Any = U(order[U(j)])
+        i: Any = U(j)
         record = events[i]
-        ahead = events[U(order[U(min(j + _AHEAD, end - 1))])]
+        ahead = events[U(min(j + _AHEAD, end - 1))]
         prefetch(b.table, home(ahead.order_id, s[S_BITS]))
         need = room(b)
         if need != DONE:

@@ -139,6 +139,26 @@ A_UNKNOWN, A_CROSSED, A_BACKWARDS, A_LOST_LAST, A_DRIFT = (A_EVENTS + i for i in
 A_SIZE = A_EVENTS + 6
 
 
+# A contract's row of `where`: offsets of its blocks in `words`, and how many rows they hold
+(
+    W_TABLE,
+    W_PLACES,  # entries of the table
+    W_ORDERS,
+    W_N_ORDERS,
+    W_LEVELS,
+    W_KEYS,
+    W_SLOTS,
+    W_N_LEVELS,
+    W_SNAP,
+    W_N_SNAP,
+) = _count(10)
+WHERE = 10
+
+# `heap`: where the words that were never used begin, and 1 + the first free block of each size
+H_END, H_FREE = _count(2)
+HEAP = H_FREE + 64
+
+
 class BookState(NamedTuple):
     """One contract's book and its open bar."""
 
@@ -162,3 +182,19 @@ class BookState(NamedTuple):
 def key_of(side: int, price: int) -> int:
     """A price on the scale where higher is better for its side; its own inverse."""
     return price if side == BID else -price
+
+
+class Memory(NamedTuple):
+    """Everything that the compiled loops see of all contracts."""
+
+    words: I64  # [any]: blocks of what grows
+    heap: I64  # [HEAP]
+    where: I64  # [n, WHERE]
+    p: I64  # [n, P_SIZE]
+    s: I64  # [n, S_SIZE]
+    top: I64  # [n, 2, 2, TOP_LEVELS]
+    held: I64  # [n, 2, 2]
+    acc: I64  # [n, A_SIZE]
+    watch: I64  # [n, WATCH], as level_book.py has it
+    watched: I64  # [n, MAX_WATCHED, V_SIZE]
+    windows: I64  # [n, 2, 6]

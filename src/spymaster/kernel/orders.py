@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from spymaster.kernel.compiled import compiled, hot
+from spymaster.kernel.compiled import hot, seldom
 from spymaster.kernel.layout import (
     I64,
     O_NEXT,
@@ -92,7 +92,7 @@ def forget_all(table: I64, s: I64) -> None:
     s[S_FREE] = 0
 
 
-@compiled
+@seldom
 def enter(table: I64, s: I64, entries: I64) -> None:
     """Put entries (of T_ID, T_ROW; T_ROW 0: none) into an empty table; `s` takes its size."""
     bits = 0
