@@ -17,7 +17,8 @@ from spymaster.feed.simulator import Simulation, SimulationConfig, random_stream
 
 NS = 1_000_000_000
 LAST, SNAPSHOT = 128, 32
-SMALL = SimulationConfig(sessions=3, events_per_session=40_000, seed=11)
+#: Lost F_LAST have tests of their own.
+SMALL = SimulationConfig(sessions=3, events_per_session=40_000, seed=11, lost_last_share=0.0)
 
 
 def decode(path: Path) -> np.ndarray:

@@ -30,8 +30,9 @@ _LEAN_TRADES = 0.25
 _LEAN_BEST, _LEAN_NEXT, _LEAN_DEEP, _LEAN_LEVEL = 0.6, -0.95, 0.35, 0.95
 #: Share of the quotes that are about the level, while one is near.
 _LEVEL_SHARE = 0.16
-#: Share of the decisions that are trades; of CME's and NASDAQ's that are with hidden orders.
-_TRADES, _HIDDEN_CME, _HIDDEN_NASDAQ = 0.063, 3e-5, 0.02
+#: Share of the decisions that are trades, where queues are long and where a thin book needs them
+#: to have any in most bars; of CME's and NASDAQ's that are with hidden orders.
+_TRADES, _TRADES_THIN, _HIDDEN_CME, _HIDDEN_NASDAQ = 0.063, 0.13, 3e-5, 0.02
 #: Share of the orders that show a part of themselves.
 _ICEBERGS = 0.015
 #: From this depth on, levels hold queues.
@@ -48,13 +49,14 @@ def act(m: Market, plan: Plan) -> None:
     s = m.state[0]
     gap = (s.fair - 0.5 * (s.bid + s.ask)) / s.unit
     u = uniform(m.rng)
+    trades = _TRADES if s.depth > _FULL else _TRADES_THIN
     if u < (_HIDDEN_NASDAQ if s.convention == NASDAQ else _HIDDEN_CME):
         hidden_trade(m, plan)
     elif u > 0.65 and (s.ask < s.fair - 0.5 if gap > 0 else s.bid > s.fair + 0.5):
         # Quotes that the fair value has left behind are pulled.
         side = ASK if gap > 0 else BID
         _cancel(m, side, s.ask if gap > 0 else s.bid)
-    elif u < _TRADES + (0.1 if abs(gap) > 1.0 else 0.0) + (0.3 if abs(gap) > 2.5 else 0.0):
+    elif u < trades + (0.1 if abs(gap) > 1.0 else 0.0) + (0.3 if abs(gap) > 2.5 else 0.0):
         _aggress(m, plan, gap)
     elif s.ask - s.bid > 1 and uniform(m.rng) < 0.7:
         _improve(m, gap)
