@@ -41,7 +41,7 @@ test-fast: install
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
 
 soak: install
-	SPYMASTER_SOAK=$${SPYMASTER_SOAK:-120} $(BIN)/python -m pytest -s tests/e2e/test_soak.py
+	SPYMASTER_SOAK=$${SPYMASTER_SOAK:-120} $(BIN)/python -m pytest -s tests/e2e/test_soak.py tests/e2e/test_damage.py
 
 check: install
 	$(BIN)/ruff format --check src tests bench

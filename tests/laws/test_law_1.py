@@ -68,7 +68,7 @@ from numba import njit
 from spymaster.contracts import TABLES
 from spymaster.contracts.event import EVENT
 from spymaster.contracts.numpy_dtype import numpy_dtype
-from spymaster.kernel import bars, books, primitives, vectors, window
+from spymaster.kernel import bars, books, level_book, primitives, vectors, window
 from spymaster.kernel.approach import SETUP
 from spymaster.kernel.contract_book import BookParams, ContractBook
 from spymaster.kernel.levels import LEVEL
