@@ -80,7 +80,9 @@ class Markets:
         keep = self._duplicates.keep(events, places)
         if keep is not None:
             events, places = events[keep], places[keep]
-        kinds = {self._kind_of[place] for place in np.unique(places)}
+        kinds = set(self.kinds)
+        if len(kinds) > 1:
+            kinds = {self._kind_of[place] for place in np.flatnonzero(np.bincount(places)).tolist()}
         for kind in sorted(kinds):
             stages, mine, whose = self.kinds[kind].stages, events, places
             if len(kinds) > 1:

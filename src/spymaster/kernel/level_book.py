@@ -70,7 +70,8 @@ class Watch:
             watch[WATCH_LOW] -= self.touch
             watch[WATCH_HIGH] += self.touch
         watched[: len(known), V_PRICE] = known
-        windows[: len(self.windows), :2] = self.windows
+        for row, window in zip(windows, self.windows, strict=False):
+            row[:2] = window
         windows[len(self.windows) :, W_TOLD] = 1
         return watch, watched, windows
 

@@ -127,20 +127,22 @@ class BronzeProcessDBN:
 
     def sessions(self, events: NDArray[Any]) -> Iterator[tuple[dt.date, str, str, NDArray[Any]]]:
         """(session_date, underlier, instrument_type, indices) of accepted events, per partition."""
-        kinds = [(c.underlier, c.instrument_type) for c in self.contracts]
-        for kind in sorted({(str(u), str(t)) for u, t in kinds}):
-            member = np.array([k == kind for k in kinds], np.bool_)
-            mine = np.flatnonzero(member[events["contract"]])
+        kinds = [(str(c.underlier), str(c.instrument_type)) for c in self.contracts]
+        for kind in sorted(set(kinds)):
+            mine = np.arange(len(events))
+            if len(set(kinds)) > 1:
+                member = np.array([k == kind for k in kinds], np.bool_)
+                mine = np.flatnonzero(member[events["contract"]])
             if not len(mine):
                 continue
-            u = self._underliers[kind[0]]
-            ends = np.array([events["ts_recv"][mine].min(), events["ts_recv"][mine].max()])
-            first, last = session_dates(u, ends)
-            dates = (
-                np.full(len(mine), first)
-                if first == last
-                else session_dates(u, np.ascontiguousarray(events["ts_recv"][mine]))
-            )
+            u, ts = self._underliers[kind[0]], np.ascontiguousarray(events["ts_recv"])
+            if len(mine) < len(events):
+                ts = ts[mine]
+            first, last = session_dates(u, np.array([ts.min(), ts.max()]))
+            if first == last:
+                yield first.astype(object), *kind, mine
+                continue
+            dates = session_dates(u, ts)
             for date in np.unique(dates):
                 yield date.astype(object), *kind, mine[dates == date]
 
