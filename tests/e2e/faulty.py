@@ -163,6 +163,7 @@ def serve() -> None:
         print(json.dumps({"code": os.waitstatus_to_exitcode(status)}), flush=True)
 
 
-install()
+if __name__ in ("__main__", "__mp_main__"):  # the driver, and the workers that it spawns
+    install()
 if __name__ == "__main__":
     serve()

@@ -80,8 +80,11 @@ def deliver(lake: Lake, path: Path, settings: Settings, now: int) -> Landed:
 def settle(lake: Lake, settings: Settings, now: int) -> None:
     """Write down the instruments of files whose delivery was stopped before it came to that."""
     for row in Manifest(lake).rows().values():
+        if row["status"] != "landed" or lake.place.local is None:
+            continue
         noted = lake.transaction_version(DEFINITIONS, _app(row)[0]) is not None
-        if row["status"] == "landed" and not noted and lake.place.local is not None:
+        # A definition file may be noted and its row of the manifest lost (it was damaged).
+        if not noted or row["schema"] == "definition":
             _note(lake, row, inspect(lake.place.local / row["path"], settings), now)
 
 
