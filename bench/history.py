@@ -175,7 +175,7 @@ def _kernel_section(folder: Path, middle: int) -> str:
     lines += kernel_lines(real, real_step, "real evening") if len(real) else []
     return (
         "## The kernel: book and bars of all features, one thread\n\n"
-        + table(lines, lines[0].rate)
+        + table(lines, lines[0].rate, "the first")
         + "\n## Many contracts in one loop, the same total of records\n\n"
         + contracts_table(simulated, step)
         + "\n## What each group of features costs\n\n"

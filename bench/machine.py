@@ -75,9 +75,9 @@ def whole_way(what: str, files: list[Path], root: Path) -> tuple[Line, dict[str,
     return line, told
 
 
-def table(lines: list[Line], floor: float) -> str:
-    """Markdown; `floor`: the rate that others are told beside."""
-    head = "| what | records | seconds | million/s | of decoding alone | peak MB |\n"
+def table(lines: list[Line], floor: float, beside: str = "decoding alone") -> str:
+    """Markdown; `floor`: the rate that others are told beside, in words `beside`."""
+    head = f"| what | records | seconds | million/s | of {beside} | peak MB |\n"
     body = "".join(
         f"| {x.what} | {x.records:,} | {x.seconds:.2f} | {x.rate:.2f} | {x.rate / floor:.2f} | "
         f"{'' if x.peak is None else f'{x.peak:,.0f}'} |\n"
