@@ -27,7 +27,6 @@ Events = NDArray[Any]
 
 BAR_5S = numpy_dtype(TABLES["silver.bar_5s"])
 CHUNK = 250_000
-TWO_HOURS = 7_200_000_000_000
 COUNTS = (1, 10, 100, 1_000, 5_000)
 
 
@@ -47,7 +46,7 @@ def busiest(files: Sequence[Path]) -> tuple[Events, int]:
 
 
 def params_of(events: Events, step: int, *, watch: bool = True, dense: bool = True) -> BookParams:
-    """Bars over the last two hours of the records or more, all of them if they are fewer.
+    """Bars over all the time of the records.
 
     With `watch`, the seven levels that a session may have, spread over its prices.
     """

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -21,14 +20,6 @@ Made = Iterator[tuple[str, list[Rows]]]
 I64 = NDArray[np.int64]
 
 
-@dataclass
-class Market:
-    """The contracts of one kind: their stages, and the place of each among all of the session."""
-
-    stages: MarketSession
-    places: list[int] = field(default_factory=list)
-
-
 class Markets:
     """One session's contracts, kind by kind. What it yields are (kind of contract, rows).
 
@@ -43,7 +34,7 @@ class Markets:
         *,
         light: bool,
     ) -> None:
-        self.kinds: dict[str, Market] = {}
+        self.kinds: dict[str, MarketSession] = {}
         self._session, self._spec, self._light = session, spec, light
         self._day_of = day_of
         self._duplicates = Duplicates()
@@ -63,7 +54,7 @@ class Markets:
         """Every contract, by name: what was known of it, its market, its number there."""
         for name in sorted(self._place):
             place = self._place[name]
-            stages = self.kinds[self._kind_of[place]].stages
+            stages = self.kinds[self._kind_of[place]]
             number = int(self._number[place])
             yield stages.days[number], stages, number
 
@@ -84,7 +75,7 @@ class Markets:
         if len(kinds) > 1:
             kinds = {self._kind_of[place] for place in np.flatnonzero(np.bincount(places)).tolist()}
         for kind in sorted(kinds):
-            stages, mine, whose = self.kinds[kind].stages, events, places
+            stages, mine, whose = self.kinds[kind], events, places
             if len(kinds) > 1:
                 of = np.array([k == kind for k in self._kind_of], np.bool_)[places]
                 mine, whose = events[of], places[of]
@@ -114,24 +105,23 @@ class Markets:
     def _add(self, instrument: Instrument) -> int:
         day, place = self._day_of(instrument), len(self._place)
         if day.instrument_type not in self.kinds:
-            stages = MarketSession(self._session, self._spec, light=self._light)
-            self.kinds[day.instrument_type] = Market(stages)
+            market = MarketSession(self._session, self._spec, light=self._light)
+            self.kinds[day.instrument_type] = market
         market = self.kinds[day.instrument_type]
         self._place[day.contract_id] = place
         self._kind_of.append(day.instrument_type)
-        self._number = np.append(self._number, market.stages.add(day))
-        market.places.append(place)
+        self._number = np.append(self._number, market.add(day))
         return place
 
     def gap(self, ts_recv: int) -> Made:
         """Records are missing after `ts_recv`, ns UTC: no book is good until a snapshot."""
         for kind, market in self.kinds.items():
-            events = np.zeros(len(market.stages), EVENT)
+            events = np.zeros(len(market), EVENT)
             events["action"] = ACTION_GAP
             events["ts_event"] = events["ts_recv"] = ts_recv
-            yield kind, market.stages.advance(events, np.arange(len(events)))
+            yield kind, market.advance(events, np.arange(len(events)))
 
     def close(self, mark: int) -> Made:
         """Take a clock mark of the feed, ns UTC."""
         for kind, market in self.kinds.items():
-            yield kind, market.stages.close(mark)
+            yield kind, market.close(mark)
