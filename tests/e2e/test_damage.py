@@ -74,7 +74,7 @@ def emptied(path: Path) -> None:
 
 
 def invoke(*given: str | Path) -> tuple[int, str]:
-    done = CliRunner(env={"COLUMNS": "300"}).invoke(app, [str(g) for g in given])
+    done = CliRunner().invoke(app, [str(g) for g in given])
     if isinstance(done.exception, LakeError):  # what main() prints as one line
         return 1, f"error: {done.exception}"
     if done.exception is not None and not isinstance(done.exception, SystemExit):

@@ -215,7 +215,7 @@ def test_plan_of_the_command_line_says_what_is_stale_and_why(
     given = records(path)
     again = rewrite(path, tmp_path / "more.mbo.dbn.zst", given[: len(given) // 3])
     LocalEngine(settings(root)).land([again])
-    done = CliRunner(env={"COLUMNS": "300"}).invoke(app, ["plan", "--config", str(config)])
+    done = CliRunner().invoke(app, ["plan", "--config", str(config)])
     assert done.exit_code == 0, done.output
     said = {line.split()[0]: line for line in done.output.splitlines() if line[1:5] == "2024"}
     assert sorted(said) == DAYS

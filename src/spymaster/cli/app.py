@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 import spymaster
-from spymaster.cli.console import engine, errors, out, summary, tell
+from spymaster.cli.console import engine, errors, summary, tell, tell_table
 from spymaster.engines.local import Report
 from spymaster.engines.plan import Dates
 from spymaster.errors import ContractError
@@ -243,7 +243,7 @@ def tables(config: Config = None, root: Root = None) -> None:
     for name, contract in lake.tables.items():
         rows = f"{lake.open(name).count():,}" if lake.exists(name) else "-"
         listing.add_row(name, rows, contract.meaning)
-    out.print(listing)
+    tell_table(listing)
     tell(f"under {lake.root}")
 
 

@@ -9,7 +9,9 @@ from typing import Any
 
 import typer
 from rich.console import Console
+from rich.measure import Measurement
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
 
 from spymaster.engines.local import LocalEngine, Report
 from spymaster.engines.warm import warm_up
@@ -97,3 +99,13 @@ def _rows(report: Report, layer: str) -> str:
 def tell(value: Any) -> None:
     """A plain line on stdout."""
     out.print(str(value), markup=False)
+
+
+def tell_table(listing: Table) -> None:
+    """On a terminal folded to its width; to a pipe or a file one line a row, however long."""
+    if out.is_terminal:
+        out.print(listing)
+        return
+    unbounded = out.options.update(max_width=100_000)
+    needed = Measurement.get(out, unbounded, listing).maximum
+    Console(file=out.file, width=needed, highlight=False).print(listing)

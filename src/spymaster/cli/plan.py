@@ -6,7 +6,7 @@ from collections import Counter
 
 from rich.table import Table
 
-from spymaster.cli.console import out, tell
+from spymaster.cli.console import tell, tell_table
 from spymaster.engines.local import LocalEngine
 from spymaster.engines.plan import Dates
 from spymaster.settings import Settings
@@ -29,7 +29,7 @@ def show_plan(settings: Settings, dates: Dates | None, verify: bool) -> None:
             last[s.underlier] = str(s.session_date)
         listing.add_row(str(s.session_date), s.underlier, step.state, why)
     if steps:
-        out.print(listing)
+        tell_table(listing)
     counts = Counter(step.state for step in steps)
     tell(
         ", ".join(f"{n} {state}" for state, n in sorted(counts.items()))
