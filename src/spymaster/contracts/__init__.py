@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from spymaster.contracts import bronze, gold, lineage, silver
+from spymaster.contracts import bronze, gold, lineage, silver, stream
 from spymaster.contracts.column import Column, Table
 
 TABLES: dict[str, Table] = {
-    t.name: t for t in (*bronze.TABLES, *silver.TABLES, *gold.TABLES, *lineage.TABLES)
+    t.name: t
+    for t in (*bronze.TABLES, *silver.TABLES, *gold.TABLES, *lineage.TABLES, *stream.TABLES)
 }
 
 __all__ = ["TABLES", "Column", "Table"]

@@ -113,4 +113,26 @@ FEATURE_SERIES = Table(
     PARTITION,
 )
 
-TABLES = (VECTOR_SPEC, SETUP_VECTORS, LABELS, TRAINING_VIEW, FEATURE_SERIES)
+PARITY = Table(
+    "gold.parity",
+    "Parity certificates: was a streamed session the same, bit for bit, as its own record?",
+    (
+        key("session_date", "date", "trading session"),
+        key("underlier", "string", "root"),
+        key("against", "string", "capture: the stream's own record; vendor: the vendor's file"),
+        trace("checked_at", "int64", "when", "ns UTC", null=False),
+        fact("equal", "bool", "every fact of every table"),
+        fact("rows", "string", "JSON: table -> rows of the stream, rows recomputed"),
+        fact("vectors", "int64", "feature hashes compared"),
+        fact("differences", "list<string>", "per table that differs: counts, the first row"),
+        trace("first", "string", "JSON: table, contract_id, time, column, streamed, recomputed"),
+        trace("files", "list<string>", "sha256 of the files it was recomputed from"),
+        trace("chunk_records", "int64", "records at a time in the recomputation"),
+        trace("data_version", "string", "of the recomputation"),
+        trace("code_version", "string", "of the recomputation"),
+        trace("machine", "string", "JSON: CPU, Python, library versions"),
+    ),
+    append=True,
+)
+
+TABLES = (VECTOR_SPEC, SETUP_VECTORS, LABELS, TRAINING_VIEW, FEATURE_SERIES, PARITY)

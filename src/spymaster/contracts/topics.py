@@ -91,13 +91,15 @@ SCORE_ERROR = Table(
 )
 
 MARK = Table(
-    "mbo_raw.control",
+    "mbo_raw.mark",
     "A clock mark: every later record of this dataset has ts_recv at or above it.",
-    (
-        Column("control", "string", "kind of control record", values=("mark",)),
-        key("venue", "string", "dataset"),
-        key("ts_recv", "int64", "the feed's time", "ns UTC"),
-    ),
+    (key("venue", "string", "dataset"), key("ts_recv", "int64", "the feed's time", "ns UTC")),
+)
+
+GAP = Table(
+    "mbo_raw.gap",
+    "Records are missing here: no book of this dataset is good until a market snapshot.",
+    tuple(c for c in bronze.GAPS.columns if c.name not in ("underlier", "batch_id")),
 )
 
 MESSAGES: dict[str, Message] = {
@@ -116,7 +118,15 @@ MESSAGES: dict[str, Message] = {
                 "order_id": {"type": "integer", "minimum": -(2**63), "maximum": 2**64 - 1},
             },
         ),
-        Message("mbo_raw.control", "mbo_raw", "A clock mark, on every partition.", "venue", MARK),
+        Message("mbo_raw.mark", "mbo_raw", "A clock mark, on every partition.", "venue", MARK),
+        Message("mbo_raw.gap", "mbo_raw", "A gap, on every partition.", "venue", GAP),
+        Message(
+            "mbo_raw.instrument",
+            "mbo_raw",
+            "What a contract is, before its first record of a connection.",
+            "contract_id",
+            bronze.DEFINITIONS,
+        ),
         Message(
             "features_gold.vector",
             "features_gold",

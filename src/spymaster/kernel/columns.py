@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from spymaster.contracts.event import F_SNAPSHOT
+from spymaster.contracts.event import EVENT, F_SNAPSHOT
 from spymaster.kernel.compiled import compiled
 from spymaster.kernel.identity import UNDEF_PRICE
 from spymaster.kernel.layout import I64, NONE
@@ -34,6 +34,13 @@ class Columns(NamedTuple):
     side: I32
     contract: I32
     is_snapshot: NDArray[np.bool_]
+
+
+#: The type of each column.
+COLUMN_TYPES = {
+    name: np.dtype("i8" if i < 7 else "i4" if i < 15 else "?")
+    for i, name in enumerate(Columns._fields)
+}
 
 
 @compiled
@@ -84,3 +91,32 @@ def columns_of(
     columns = Columns._make([*wide, *narrow, np.empty(n, np.bool_)])
     _fill(records, events, sources, which, *letters, columns)
     return columns
+
+
+@compiled
+def _to_events(c: Columns, places: I64, steps: I64, events: NDArray[Any]) -> None:
+    for i in range(events.shape[0]):
+        e = events[i]
+        e.ts_event = c.ts_event[i]
+        e.ts_recv = c.ts_recv[i]
+        e.order_id = c.order_id[i]
+        price = c.price[i]
+        e.price = price if price == NONE else price // steps[c.contract[i]]
+        e.size = c.size[i]
+        e.event_index = c.event_index[i]
+        e.contract = places[c.contract[i]]
+        e.action = c.action[i]
+        e.side = c.side[i]
+        e.flags = c.flags[i]
+        e.notes = 0
+
+
+def to_events(columns: Columns, places: I64, steps: I64) -> NDArray[Any]:
+    """Events (`EVENT`) from columns whose actions and sides are bytes, prices 1e-9 currency.
+
+    places: where each contract of the columns stands in the caller's list; steps: its price step,
+    1e-9 currency.
+    """
+    events = np.zeros(len(columns.ts_event), EVENT)
+    _to_events(columns, places, steps, events)
+    return events

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import struct
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 _MAGIC = b"SPYM"
-_DTYPES: tuple[np.dtype[Any], ...] = (np.dtype("<i8"), np.dtype("<f8"), np.dtype("u1"))
+_DTYPES: tuple[np.dtype[Any], ...] = tuple(map(np.dtype, ("<i8", "<f8", "u1", "<i4", "?")))
 
 
 def pack(kind: str, version: int, arrays: Sequence[NDArray[Any]]) -> bytes:
-    """Arrays of int64, float64 or bytes, any shape, as one string of bytes.
+    """Arrays of int64, float64, bytes, int32 or bool, any shape, as one string of bytes.
 
     >>> kind, arrays = unpack(pack("BOOK", 1, [np.arange(3)]), "BOOK", 1)
     >>> kind, arrays[0].tolist()
@@ -32,8 +34,9 @@ def pack(kind: str, version: int, arrays: Sequence[NDArray[Any]]) -> bytes:
 
 def unpack(data: bytes, kind: str, version: int) -> tuple[str, list[NDArray[Any]]]:
     """The arrays again, writable. ValueError when it is another kind or version of state."""
-    found = data[4:16].decode("ascii").strip() if data[:4] == _MAGIC else "no state at all"
-    known, n = np.frombuffer(data, "<i8", 2, 16) if data[:4] == _MAGIC else (-1, 0)
+    ours = data[:4] == _MAGIC and len(data) >= 32
+    found = data[4:16].decode("ascii", "replace").strip() if ours else "no state at all"
+    known, n = _integers(data, 2, 16) if ours else (-1, 0)
     if found != kind or known != version:
         raise ValueError(
             f"state: found {found} version {known}, this code reads {kind} version {version}; "
@@ -42,12 +45,19 @@ def unpack(data: bytes, kind: str, version: int) -> tuple[str, list[NDArray[Any]
     at = 32
     shapes = []
     for _ in range(n):
-        dtype, ndim = np.frombuffer(data, "<i8", 2, at)
-        shapes.append((_DTYPES[dtype], tuple(np.frombuffer(data, "<i8", ndim, at + 16))))
-        at += 16 + 8 * int(ndim)
+        dtype, ndim = _integers(data, 2, at)
+        shapes.append((_DTYPES[dtype], _integers(data, ndim, at + 16)))
+        at += 16 + 8 * ndim
     arrays = []
     for dtype_, shape in shapes:
-        count = int(np.prod(shape))
-        arrays.append(np.frombuffer(data, dtype_, count, at).reshape(shape).copy())
+        count = math.prod(shape)
+        array: NDArray[Any] = np.frombuffer(data, dtype_, count, at).copy()
+        arrays.append(array if len(shape) == 1 else array.reshape(shape))
         at += count * dtype_.itemsize
     return found, arrays
+
+
+def _integers(data: bytes, n: int, at: int) -> tuple[int, ...]:
+    if n < 0 or at + 8 * n > len(data):
+        raise ValueError("state: it ends before its own description; it was cut or damaged")
+    return struct.unpack_from(f"<{n}q", data, at)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from spymaster.contracts import TABLES
 from spymaster.contracts.arrow import to_arrow
 from spymaster.contracts.event import EVENT, NOTE_BACKWARDS
+from spymaster.feed.topic import Batch
 from spymaster.kernel.columns import columns_of
 from spymaster.kernel.layout import NONE
 from spymaster.market.identify import Instrument
@@ -30,6 +31,7 @@ def _codes(letters: str) -> NDArray[np.int32]:
 
 
 _ACTION_CODE, _SIDE_CODE = _codes(_ACTIONS), _codes(_SIDES)
+_BYTES = np.arange(256, dtype=np.int32)
 
 
 def envelope(
@@ -64,6 +66,25 @@ def envelope(
             "instrument_type": instrument_type,
         },
         dictionary=True,
+    )
+
+
+def wire_batch(
+    records: NDArray[Any],
+    done: Processed,
+    which: NDArray[np.int64],
+    contracts: Sequence[Instrument],
+    **told: Any,
+) -> Batch:
+    """The same rows as they travel on the topic; `told`: `feed.topic.Batch`'s other fields."""
+    columns = columns_of(records, done.events, done.sources, which, (_BYTES, _BYTES))
+    used, places = np.unique(columns.contract, return_inverse=True)
+    backwards = np.flatnonzero(done.events["notes"][which] & NOTE_BACKWARDS).tolist()
+    return Batch(
+        columns=columns._replace(contract=places.astype(np.int32)),
+        contracts=tuple((str(contracts[i].contract_id), contracts[i].raw_symbol) for i in used),
+        backwards={i: int(records[done.sources[which[i]]]["ts_recv"]) for i in backwards},
+        **told,
     )
 
 
