@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +12,7 @@ from numpy.typing import NDArray
 
 from spymaster.contracts.event import ACTION_GAP, EVENT, LATENESS_NS
 from spymaster.kernel.duplicates import Duplicates
+from spymaster.kernel.state import pack, unpack
 from spymaster.market.identify import Instrument
 from spymaster.market.sessions import Session
 from spymaster.stages.contract import ContractDay
@@ -39,6 +42,7 @@ class Markets:
         self._day_of = day_of
         self._duplicates = Duplicates()
         self._place: dict[str, int] = {}  # contract_id -> its place among all
+        self._instruments: list[Instrument] = []
         self._kind_of: list[str] = []
         self._number = np.zeros(0, np.int64)  # place -> number in its market
 
@@ -103,14 +107,21 @@ class Markets:
         return places
 
     def _add(self, instrument: Instrument) -> int:
-        day, place = self._day_of(instrument), len(self._place)
+        day = self._day_of(instrument)
+        return self._take(instrument, day, self._market(day).add(day))
+
+    def _market(self, day: ContractDay) -> MarketSession:
         if day.instrument_type not in self.kinds:
             market = MarketSession(self._session, self._spec, light=self._light)
             self.kinds[day.instrument_type] = market
-        market = self.kinds[day.instrument_type]
+        return self.kinds[day.instrument_type]
+
+    def _take(self, instrument: Instrument, day: ContractDay, number: int) -> int:
+        place = len(self._place)
         self._place[day.contract_id] = place
+        self._instruments.append(instrument)
         self._kind_of.append(day.instrument_type)
-        self._number = np.append(self._number, market.add(day))
+        self._number = np.append(self._number, number)
         return place
 
     def gap(self, ts_recv: int) -> Made:
@@ -125,3 +136,22 @@ class Markets:
         """Take a clock mark of the feed, ns UTC."""
         for kind, market in self.kinds.items():
             yield kind, market.close(mark)
+
+    def to_bytes(self) -> bytes:
+        """The whole state, of all contracts."""
+        told, books = [], []
+        for place, instrument in enumerate(self._instruments):
+            market, number = self.kinds[self._kind_of[place]], int(self._number[place])
+            told.append([instrument.to_row(), market.days[number].warm])
+            books.append(market.to_bytes(number))
+        parts = [json.dumps(told).encode(), self._duplicates.to_bytes(), *books]
+        return pack("MARKETS", 1, [np.frombuffer(p, "u1") for p in parts])
+
+    def restore(self, data: bytes) -> None:
+        """Go on where `to_bytes` left off; for one that was just made."""
+        head, duplicates, *books = (a.tobytes() for a in unpack(data, "MARKETS", 1)[1])
+        self._duplicates.restore(duplicates)
+        for (row, warm), book in zip(json.loads(head), books, strict=True):
+            instrument = Instrument.from_row(row)
+            day = replace(self._day_of(instrument), warm=warm)
+            self._take(instrument, day, self._market(day).restore(day, book))

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from spymaster.engines.job import Job, Made
 from spymaster.engines.ledger import CONTRACT_DAY, SUMMARY, Ledger
 from spymaster.engines.plan import Planner, Step
-from spymaster.engines.session_run import contract_day
+from spymaster.engines.session_stages import contract_day
 from spymaster.engines.workers import Workers
 from spymaster.errors import SessionError
 from spymaster.market.sessions import Session

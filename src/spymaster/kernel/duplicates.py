@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from spymaster.contracts.event import F_SNAPSHOT
 from spymaster.kernel.compiled import compiled
 from spymaster.kernel.layout import I64
+from spymaster.kernel.state import pack, unpack
 
 
 @compiled
@@ -56,3 +57,12 @@ class Duplicates:
         dropped = _mark(events, numbers, self._before, self._last, keep)
         self.dropped += dropped
         return keep if dropped else None
+
+    def to_bytes(self) -> bytes:
+        """The whole state."""
+        return pack("DUPLICATES", 1, [np.array([self.dropped]), self._last, self._before])
+
+    def restore(self, data: bytes) -> None:
+        """Go on where `to_bytes` left off."""
+        dropped, self._last, self._before = unpack(data, "DUPLICATES", 1)[1]
+        self.dropped = int(dropped[0])
