@@ -12,7 +12,7 @@ from typing import Any
 
 import spymaster
 from spymaster.contracts import TABLES
-from spymaster.engines.lease import HISTORY
+from spymaster.engines.lease import HISTORY, lease_file
 from spymaster.lake import delta
 
 HOME = Path(__file__).resolve().parents[2]
@@ -94,6 +94,6 @@ def loose(root: Path) -> list[str]:
 
 
 def lease(root: Path) -> dict[str, Any]:
-    path = root / HISTORY
+    path = root / lease_file(HISTORY)
     text = path.read_text() if path.exists() else ""
     return dict(json.loads(text)) if text else {}

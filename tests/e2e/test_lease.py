@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from spymaster.engines.lease import HISTORY, Lease
+from spymaster.engines.lease import HISTORY, Lease, lease_file
 from spymaster.errors import LakeError
 from spymaster.lake.diff import diff
 from spymaster.lake.place import Place
@@ -145,7 +145,7 @@ def test_lease_survives_a_write_that_fails(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_lease_file_of_rubbish_is_no_obstacle(tmp_path: Path) -> None:
-    path = tmp_path / HISTORY
+    path = tmp_path / lease_file(HISTORY)
     path.parent.mkdir(parents=True)
     path.write_text("{" * 500)
     with Lease(Place(tmp_path), "a", lambda: 1) as taken:

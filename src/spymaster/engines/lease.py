@@ -14,11 +14,16 @@ from typing import Any, TextIO
 from spymaster.errors import LakeError
 from spymaster.lake.place import Place
 
-HISTORY = "lake/checkpoints/history/lease.json"
+HISTORY = "history"
+
+
+def lease_file(pipeline: str) -> str:
+    """Where a pipeline's lease lies under the root."""
+    return f"lake/checkpoints/{pipeline}/lease.json"
 
 
 class Lease:
-    """A root's lease, held by a lock that the operating system drops when the process dies.
+    """A pipeline's lease, held by a lock that the operating system drops when the process dies.
 
     The file tells who holds it (process, host, since) and counts the holders (`fence`). What
     holders that died left behind is found by their `owner`: `unfinished` are those names, kept
@@ -27,8 +32,11 @@ class Lease:
     is what stands between two writers.
     """
 
-    def __init__(self, place: Place, owner: str, now: Callable[[], int]) -> None:
+    def __init__(
+        self, place: Place, owner: str, now: Callable[[], int], pipeline: str = HISTORY
+    ) -> None:
         self.unfinished: list[str] = []
+        self._path, self._pipeline = lease_file(pipeline), pipeline
         self._place, self._owner, self._now = place, owner, now
         self._file: TextIO | None = None
         self._row: dict[str, Any] = {}
@@ -36,8 +44,8 @@ class Lease:
     def __enter__(self) -> Lease:
         if self._place.local is None:
             return self
-        path = self._place.local / HISTORY
-        self._place.make_folder(HISTORY.rpartition("/")[0])
+        path = self._place.local / self._path
+        self._place.make_folder(self._path.rpartition("/")[0])
         try:
             file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+", encoding="utf-8")
         except OSError as e:
@@ -48,8 +56,9 @@ class Lease:
             told = self._read(file)
             file.close()
             raise LakeError(
-                f"{self._place.root}: another run is at work on this root: {_holder(told)}. One "
-                "writer at a time is allowed; wait until it ends, or stop it. Nothing was changed."
+                f"{self._place.root}: another {_RUNS.get(self._pipeline, self._pipeline)} is at "
+                f"work on this root: {_holder(told)}. One writer at a time is allowed; wait until "
+                "it ends, or stop it. Nothing was changed."
             ) from None
         before = self._read(file)
         self.unfinished = list(before.get("unfinished", []))
@@ -72,6 +81,27 @@ class Lease:
             file.close()
             raise
         return self
+
+    @property
+    def fence(self) -> int:
+        """How many have held it so far: a later holder has a higher one."""
+        return int(self._row.get("fence", 0))
+
+    def check(self) -> None:
+        """Raise LakeError when the lease is no longer ours: a later holder has taken it."""
+        if self._place.local is None:
+            return
+        path = self._place.local / self._path
+        try:
+            told = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            told = {}
+        if (told.get("owner"), told.get("fence")) != (self._owner, self.fence):
+            raise LakeError(
+                f"{path}: this process held fence {self.fence}, and {_holder(told)} has fence "
+                f"{told.get('fence', 'none')} now. It writes nothing more; start it again only "
+                "when the other has ended."
+            )
 
     def swept(self) -> None:
         """What the dead had left is gone."""
@@ -116,8 +146,12 @@ class Lease:
             os.fsync(self._file.fileno())
         except OSError as e:
             raise LakeError(
-                f"{self._place.uri(HISTORY)}: cannot be written ({e.strerror or e})."
+                f"{self._place.uri(self._path)}: cannot be written ({e.strerror or e})."
             ) from e
+
+
+#: What a person calls the holder.
+_RUNS = {HISTORY: "run"}
 
 
 def _holder(row: dict[str, Any]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from spymaster.contracts.stream import SUFFIX
 from spymaster.lake import Lake
 from spymaster.lake import lineage as provenance
 from spymaster.market.sessions import Session
@@ -17,17 +18,17 @@ SUMMARY, CONTRACT_DAY = "silver.session_summary", "silver.contract_day"
 class Ledger:
     """Lineage, summaries and selected contracts of every session in the lake.
 
-    Options are left out: no later session depends on one.
+    Options are left out: no later session depends on one. `streamed`: also of the sessions that
+    only a stream has made so far.
     """
 
-    def __init__(self, lake: Lake) -> None:
+    def __init__(self, lake: Lake, *, streamed: bool = False) -> None:
         self._lineage = provenance.latest(lake)
         self._rows: dict[str, dict[tuple[str, str], list[Row]]] = {}
         for table in (SUMMARY, CONTRACT_DAY):
-            kept = self._rows.setdefault(table, {})
-            for row in lake.scan(table, missing_ok=True).to_pylist():
-                if row["instrument_type"] != "OPT":
-                    kept.setdefault((str(row["session_date"]), row["underlier"]), []).append(row)
+            kept = self._rows[table] = _by_session(lake, table)
+            if streamed:
+                self._rows[table] = {**_by_session(lake, table + SUFFIX), **kept}
 
     def lineage(self, session: Session) -> Mapping[str, Any]:
         """The last lineage row of a session, empty if it was never begun."""
@@ -60,6 +61,14 @@ class Ledger:
             self._rows[table][_key(session)] = [r for r in rows if r["instrument_type"] != "OPT"]
         if lineage is not None:
             self._lineage[_key(session)] = lineage
+
+
+def _by_session(lake: Lake, table: str) -> dict[tuple[str, str], list[Row]]:
+    kept: dict[tuple[str, str], list[Row]] = {}
+    for row in lake.scan(table, missing_ok=True).to_pylist():
+        if row["instrument_type"] != "OPT":
+            kept.setdefault((str(row["session_date"]), row["underlier"]), []).append(row)
+    return kept
 
 
 def _key(session: Session) -> tuple[str, str]:

@@ -124,13 +124,17 @@ class Markets:
         self._number = np.append(self._number, number)
         return place
 
-    def gap(self, ts_recv: int) -> Made:
-        """Records are missing after `ts_recv`, ns UTC: no book is good until a snapshot."""
+    def gap(self, ts_recv: int, only: Callable[[str], bool] = lambda contract_id: True) -> Made:
+        """Records are missing after `ts_recv`, ns UTC: no book is good until a snapshot.
+
+        `only`: the contracts that it touches.
+        """
         for kind, market in self.kinds.items():
-            events = np.zeros(len(market), EVENT)
+            touched = [i for i, day in enumerate(market.days) if only(day.contract_id)]
+            events = np.zeros(len(touched), EVENT)
             events["action"] = ACTION_GAP
             events["ts_event"] = events["ts_recv"] = ts_recv
-            yield kind, market.advance(events, np.arange(len(events)))
+            yield kind, market.advance(events, np.array(touched, np.int64))
 
     def close(self, mark: int) -> Made:
         """Take a clock mark of the feed, ns UTC."""

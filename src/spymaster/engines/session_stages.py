@@ -7,7 +7,7 @@ the end the rows that later sessions depend on.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -91,10 +91,16 @@ class SessionStages:
         """Take events in feed order; `contract` indexes `contracts`."""
         return self._counted(self._markets.advance(contracts, events))
 
-    def gap(self, ts_recv: int, reason: str) -> Made:
-        """Records are missing after `ts_recv`, ns UTC: no book is good until a snapshot."""
-        self._missing.append(reason)
-        return self._counted(self._markets.gap(ts_recv))
+    def gap(
+        self, ts_recv: int, reason: str, only: Callable[[str], bool] = lambda contract_id: True
+    ) -> Made:
+        """Records are missing after `ts_recv`, ns UTC: no book is good until a snapshot.
+
+        `only`: the contracts that it touches. The same reason is noted once.
+        """
+        if reason not in self._missing:
+            self._missing.append(reason)
+        return self._counted(self._markets.gap(ts_recv, only))
 
     def close(self, mark: int) -> Made:
         """Take a clock mark of the feed, ns UTC."""

@@ -25,12 +25,18 @@ class Sink:
     """The tables of one session on their way into the lake.
 
     `close` gives the finished files of each table, that no reader sees before they are committed;
-    `abandon` leaves no file behind.
+    `abandon` leaves no file behind. `suffix` makes them those of the tables' twins.
     """
 
     def __init__(
-        self, lake: Lake, session_date: dt.date, underlier: str, constants: Mapping[str, Any]
+        self,
+        lake: Lake,
+        session_date: dt.date,
+        underlier: str,
+        constants: Mapping[str, Any],
+        suffix: str = "",
     ) -> None:
+        self._suffix = suffix
         self.rows: dict[str, int] = defaultdict(int)
         self._lake, self._date, self._underlier = lake, session_date, underlier
         self._constants = constants
@@ -53,9 +59,10 @@ class Sink:
                 self._thread.submit(self._write, *key, self._waiting.pop(key))
 
     def _write(self, name: str, instrument_type: str, rows: list[Rows]) -> None:
+        name += self._suffix
         table = self._lake.table(name)
         whole = combine(table, rows)
-        columns = {name: _as_arrow(value) for name, value in whole.columns.items()}
+        columns = {column: _as_arrow(value) for column, value in whole.columns.items()}
         batch = to_arrow(
             table,
             whole.records,

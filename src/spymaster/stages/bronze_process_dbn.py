@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -127,24 +127,36 @@ class BronzeProcessDBN:
 
     def sessions(self, events: NDArray[Any]) -> Iterator[tuple[dt.date, str, str, NDArray[Any]]]:
         """(session_date, underlier, instrument_type, indices) of accepted events, per partition."""
-        kinds = [(str(c.underlier), str(c.instrument_type)) for c in self.contracts]
-        for kind in sorted(set(kinds)):
-            mine = np.arange(len(events))
-            if len(set(kinds)) > 1:
-                member = np.array([k == kind for k in kinds], np.bool_)
-                mine = np.flatnonzero(member[events["contract"]])
-            if not len(mine):
-                continue
-            u, ts = self._underliers[kind[0]], np.ascontiguousarray(events["ts_recv"])
-            if len(mine) < len(events):
-                ts = ts[mine]
-            first, last = session_dates(u, np.array([ts.min(), ts.max()]))
-            if first == last:
-                yield first.astype(object), *kind, mine
-                continue
-            dates = session_dates(u, ts)
-            for date in np.unique(dates):
-                yield date.astype(object), *kind, mine[dates == date]
+        return partitions(self.contracts, events, self._underliers)
+
+
+def partitions(
+    contracts: Sequence[Instrument],
+    events: NDArray[Any],
+    underliers: Mapping[str, UnderlierSettings],
+) -> Iterator[tuple[dt.date, str, str, NDArray[Any]]]:
+    """(session_date, underlier, instrument_type, indices) of events (`EVENT`), per partition.
+
+    Those of an underlier without settings are left out.
+    """
+    kinds = [(str(c.underlier), str(c.instrument_type)) for c in contracts]
+    for kind in sorted(k for k in set(kinds) if k[0] in underliers):
+        mine = np.arange(len(events))
+        if len(set(kinds)) > 1:
+            member = np.array([k == kind for k in kinds], np.bool_)
+            mine = np.flatnonzero(member[events["contract"]])
+        if not len(mine):
+            continue
+        u, ts = underliers[kind[0]], np.ascontiguousarray(events["ts_recv"])
+        if len(mine) < len(events):
+            ts = ts[mine]
+        first, last = session_dates(u, np.array([ts.min(), ts.max()]))
+        if first == last:
+            yield first.astype(object), *kind, mine
+            continue
+        dates = session_dates(u, ts)
+        for date in np.unique(dates):
+            yield date.astype(object), *kind, mine[dates == date]
 
 
 def payload_of(record: Any, note: int) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,12 +14,12 @@ from spymaster.contracts import TABLES
 from spymaster.contracts.arrow import to_arrow
 from spymaster.contracts.event import EVENT, NOTE_BACKWARDS
 from spymaster.feed.topic import Batch
-from spymaster.kernel.columns import columns_of
+from spymaster.kernel.columns import Columns, columns_of
 from spymaster.kernel.layout import NONE
 from spymaster.market.identify import Instrument
 from spymaster.stages.bronze_process_dbn import Processed, payload_of
 
-MBO = TABLES["bronze.mbo"]
+MBO, STREAM = TABLES["bronze.mbo"], TABLES["bronze.stream"]
 _ACTIONS, _SIDES = "ACMRTFN", "BAN"
 
 
@@ -101,6 +101,95 @@ def _payload(records: NDArray[Any], done: Processed, which: NDArray[np.int64]) -
     codes = np.zeros(len(which), np.int32)
     codes[backwards] = np.arange(1, len(words))
     return _dictionary(codes, words)
+
+
+def topic_rows(
+    batches: Sequence[tuple[int, int, Batch, int]],
+    events: NDArray[Any],
+    which: NDArray[np.int64],
+    contracts: Sequence[Instrument],
+    partition: tuple[dt.date, str, str],
+) -> pa.RecordBatch:
+    """Rows of bronze.stream from batches of the topic; `which` of the batches' records in a row.
+
+    batches: (partition, offset, batch, records) of each message; events: all of their events,
+    `contract` indexing `contracts`.
+    """
+    counts = [n for *_, n in batches]
+    told = [batch for _, _, batch, _ in batches]
+    c = Columns._make(
+        np.concatenate(x)[which] for x in zip(*(b.columns for b in told), strict=True)
+    )
+    symbols = sorted({symbol for b in told for _, symbol in b.contracts})
+    place = {symbol: i for i, symbol in enumerate(symbols)}
+    own = [np.array([place[s] for _, s in b.contracts], np.int32)[b.columns.contract] for b in told]
+    notes = [{i: f'{{"ts_recv":{ts}}}' for i, ts in b.backwards.items()} for b in told]
+    starts = np.cumsum([0, *counts[:-1]]).tolist()
+    raw = {start + i: text for start, n in zip(starts, notes, strict=True) for i, text in n.items()}
+
+    def of(values: Sequence[Any]) -> Any:
+        """A word per message, as a column of codes."""
+        words = sorted(set(values))
+        codes = np.array([words.index(v) for v in values], np.int32)
+        return _dictionary(np.repeat(codes, counts)[which], words)
+
+    def each(values: Sequence[int], dtype: Any = np.int64) -> NDArray[Any]:
+        repeated: NDArray[Any] = np.repeat(np.array(values, dtype), counts)[which]
+        return repeated
+
+    session_date, underlier, instrument_type = partition
+    return to_arrow(
+        STREAM,
+        None,
+        {
+            **c._asdict(),
+            "event_time": c.ts_event,
+            "ingest_time": each([b.ingest_time for b in told]),
+            "venue": of([b.venue for b in told]),
+            "symbol": _dictionary(np.concatenate(own)[which], symbols),
+            "contract_id": _dictionary(
+                events["contract"][which], [str(i.contract_id) for i in contracts]
+            ),
+            "action": _dictionary(_ACTION_CODE[c.action], list(_ACTIONS)),
+            "side": _dictionary(_SIDE_CODE[c.side], list(_SIDES)),
+            "payload": _lower(raw, which),
+            "batch_id": of([b.batch_id for b in told]),
+            "session_date": session_date,
+            "underlier": underlier,
+            "instrument_type": instrument_type,
+            "topic_partition": each([p for p, *_ in batches], np.int32),
+            "topic_offset": each([offset for _, offset, *_ in batches]),
+        },
+        dictionary=True,
+    )
+
+
+def _lower(raw: Mapping[int, str], which: NDArray[np.int64]) -> Any:
+    if not raw:
+        return "{}"
+    words = ["{}", *sorted(set(raw.values()))]
+    codes = np.zeros(int(which.max()) + 1, np.int32)
+    for i, text in raw.items():
+        if i < len(codes):
+            codes[i] = words.index(text)
+    return _dictionary(codes[which], words)
+
+
+def mark_rows(
+    marks: Sequence[tuple[int, int, int]], venue: str, partition: tuple[dt.date, str, str]
+) -> pa.RecordBatch:
+    """Rows of bronze.stream that are clock marks: (partition, offset, ts_recv) of each message."""
+    values = dict(zip(("session_date", "underlier", "instrument_type"), partition, strict=True))
+    columns: dict[str, Any] = dict.fromkeys(STREAM.names)
+    columns |= {
+        **values,
+        "venue": venue,
+        "ts_recv": [ts for _, _, ts in marks],
+        "is_snapshot": False,
+        "topic_partition": [p for p, _, _ in marks],
+        "topic_offset": [offset for _, offset, _ in marks],
+    }
+    return to_arrow(STREAM, None, columns, dictionary=True)
 
 
 #: What the kernel needs of bronze.mbo.

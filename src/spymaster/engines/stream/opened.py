@@ -1,0 +1,93 @@
+"""What a streamed session was begun with: facts that an intent carries, so that a replay and a
+certificate begin with the same.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from spymaster.contracts.stream import SUFFIX
+from spymaster.engines.earlier import Earlier, earlier
+from spymaster.engines.ledger import CONTRACT_DAY, SUMMARY, Ledger
+from spymaster.lake import Lake
+from spymaster.lake import lineage as provenance
+from spymaster.market.identify import Instrument
+from spymaster.market.instruments import Instruments
+from spymaster.market.scale import Scale
+from spymaster.market.sessions import Session
+from spymaster.settings import Settings
+
+#: What earlier sessions say lies in these tables; their versions are told with a session.
+READ = (SUMMARY, CONTRACT_DAY, SUMMARY + SUFFIX, CONTRACT_DAY + SUFFIX, "bronze.definitions")
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A session as it stood when its first record came.
+
+    `cold`: why the stream cannot know the session from its beginning, else None. `versions`: Delta
+    versions that `earlier` was read at.
+    """
+
+    earlier: Earlier
+    inputs_hash: str
+    data_version: str
+    cold: str | None
+    versions: Mapping[str, int | None]
+
+    def to_json(self) -> dict[str, Any]:
+        """As an intent and the lineage keep it."""
+        told = asdict(self.earlier)
+        del told["contracts"]
+        return {
+            "earlier": told,
+            "inputs_hash": self.inputs_hash,
+            "data_version": self.data_version,
+            "cold": self.cold,
+            "versions": dict(self.versions),
+        }
+
+    @classmethod
+    def from_json(cls, told: Mapping[str, Any]) -> Opened:
+        """Back from `to_json`; of the contracts themselves only the hash remains."""
+        facts = dict(told["earlier"])
+        scale = facts.pop("scale")
+        return cls(
+            earlier=Earlier(**facts, scale=Scale(*scale) if scale else None),
+            inputs_hash=told["inputs_hash"],
+            data_version=told["data_version"],
+            cold=told["cold"],
+            versions=told["versions"],
+        )
+
+
+def open_session(
+    lake: Lake,
+    settings: Settings,
+    session: Session,
+    begun: Mapping[str, Any],
+    since: int,
+) -> Opened:
+    """Look up what is known before a session. `begun`: where in the topic its records begin;
+    `since`: from when on the feed is known, ns UTC.
+    """
+    versions = {name: lake.version(name) for name in READ}
+    rows = lake.scan("bronze.definitions", missing_ok=True).to_pylist()
+    instruments = Instruments(Instrument.from_row(r) for r in rows)
+    ledger = Ledger(lake, streamed=True)
+    found = earlier(ledger, session, settings.of(session.underlier), instruments)
+    cold = None
+    if since > session.hull.start:
+        at = dt.datetime.fromtimestamp(since / 1e9, dt.UTC)
+        cold = f"the stream began at {at:%Y-%m-%d %H:%M:%S}Z, after the session's first window"
+    version = provenance.data_version(
+        [f"{topic} {ranges}" for topic, ranges in begun.items()],
+        provenance.contracts_version(),
+        provenance.code_version(),
+        settings.config_hash(session.underlier),
+        found.hash,
+    )
+    return Opened(found, found.hash, version, cold, versions)
