@@ -62,6 +62,11 @@ class State:
     facts: Mapping[str, Any]
     data: bytes
 
+    @property
+    def digest(self) -> str:
+        """BLAKE2b-128 of the state."""
+        return blake2b(self.data, digest_size=16).hexdigest()
+
 
 class EpochLog:
     """The intents, epochs and states of one pipeline, in one folder of a local disk.
@@ -72,7 +77,7 @@ class EpochLog:
 
     def __init__(self, folder: Path, check: Check) -> None:
         self.folder = folder
-        self._check, self._lock = check, Lock()
+        self.check, self._lock = check, Lock()
         folder.mkdir(parents=True, exist_ok=True)
         self._path = folder / "log"
         self._intents, self._epochs = self._read()
@@ -129,7 +134,7 @@ class EpochLog:
 
     def save(self, state: State) -> None:
         """Step 5: keep the state after an epoch, and the one before it."""
-        self._check()
+        self.check()
         head = {"e": state.e, "intent": state.intent, "facts": dict(state.facts)}
         body = json.dumps(head).encode() + b"\n" + state.data
         path = self._state_path(state.e)
@@ -155,7 +160,7 @@ class EpochLog:
     def _append(self, told: Mapping[str, Any]) -> None:
         line = json.dumps(told, separators=(",", ":")).encode()
         with self._lock:
-            self._check()
+            self.check()
             try:
                 self._file.write(b"%08x %s\n" % (zlib.crc32(line), line))
                 self._file.flush()

@@ -53,6 +53,12 @@ class Ledger:
         """Rows of one session."""
         return self._rows[table].get(_key(session), [])
 
+    def learn(self, date: str, underlier: str, tables: Mapping[str, Iterable[Row]]) -> None:
+        """Rows of SUMMARY and CONTRACT_DAY of a session that the lake does not have yet."""
+        for table, rows in tables.items():
+            kept = [r for r in rows if r["instrument_type"] != "OPT"]
+            self._rows[table].setdefault((date, underlier), kept)
+
     def note(
         self, session: Session, tables: Mapping[str, Iterable[Row]], lineage: Row | None = None
     ) -> None:

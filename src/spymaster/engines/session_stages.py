@@ -32,7 +32,8 @@ Row = dict[str, Any]
 class SessionStages:
     """Give it the feed's events in order, its gaps and its clock marks; what it yields are rows.
 
-    `light`: only what later sessions need to know of this one.
+    `light`: only what later sessions need to know of this one. `cold`: why the feed is not known
+    from the first window on; no contract is warm then.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class SessionStages:
         earlier: Earlier,
         *,
         light: bool = False,
+        cold: str | None = None,
     ) -> None:
         self.session, self.earlier = session, earlier
         self.spec = lookback_spec(settings)
@@ -49,7 +51,7 @@ class SessionStages:
         self._u = settings
         self._markets = Markets(session, self.spec, self._day, light=light)
         self._mark = -1
-        self._missing: list[str] = []
+        self._missing: list[str] = [cold] if cold else []
 
     @property
     def duplicates(self) -> int:

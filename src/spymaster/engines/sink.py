@@ -62,7 +62,7 @@ class Sink:
         name += self._suffix
         table = self._lake.table(name)
         whole = combine(table, rows)
-        columns = {column: _as_arrow(value) for column, value in whole.columns.items()}
+        columns = {column: as_arrow(value) for column, value in whole.columns.items()}
         batch = to_arrow(
             table,
             whole.records,
@@ -108,7 +108,8 @@ def combine(table: Table, rows: list[Rows]) -> Rows:
     return Rows(table.name, records, columns, sum(map(len, rows)))
 
 
-def _as_arrow(value: Any) -> Any:
+def as_arrow(value: Any) -> Any:
+    """A column of `Rows` as `to_arrow` takes it."""
     if not isinstance(value, Coded):
         return value
     words = pa.array(list(value.words), pa.string())

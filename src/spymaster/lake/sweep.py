@@ -5,25 +5,29 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
+from spymaster.contracts import stream
 from spymaster.lake import delta, read
 from spymaster.lake.tables import Lake
 
 log = logging.getLogger(__name__)
 
+STREAMED = {t.name for t in stream.TABLES}
 #: Under a table's log: a commit of ours, and one of delta-rs, before they got their number.
 _LOOSE_COMMITS = ("_delta_log/.*.tmp", "_delta_log/*#*", "_delta_log/*.tmp")
 
 
-def sweep(lake: Lake, tags: Sequence[str]) -> int:
+def sweep(lake: Lake, tags: Sequence[str], tables: Sequence[str] | None = None) -> int:
     """Remove the unfinished files of the runs with these tags; how many there were.
 
     Only for the holder of the lease, while nothing is being written: nobody else may be at these
-    files.
+    files. `tables`: the pipeline's; None: all but a stream's, and what had not landed.
     """
     if lake.place.local is None or not tags:
         return 0
     found = []
-    for name, table in lake.tables.items():
+    mine = [n for n in lake.tables if n not in STREAMED] if tables is None else tables
+    for name in mine:
+        table = lake.table(name)
         folder = lake.place.local / delta.folder(table)
         paths = [p for tag in tags for p in folder.rglob(f"*-{tag}-*.parquet")]
         if paths:
@@ -32,8 +36,9 @@ def sweep(lake: Lake, tags: Sequence[str]) -> int:
             named = set(read.files(lake.open(name))["path"].to_pylist()) if there else set()
             found += [p for p in paths if p.relative_to(folder).as_posix() not in named]
         found += [p for pattern in _LOOSE_COMMITS for p in folder.glob(pattern)]
-    found += lake.place.local.glob("raw-dbn/*/*/*/.*")
-    found += lake.place.local.glob("lake/.probe-*")
+    if tables is None:
+        found += lake.place.local.glob("raw-dbn/*/*/*/.*")
+        found += lake.place.local.glob("lake/.probe-*")
     for path in dict.fromkeys(found):
         log.info("removed %s, which a run that died had left", path)
         path.unlink(missing_ok=True)

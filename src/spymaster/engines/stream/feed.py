@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from spymaster.bus import Message
+from spymaster.bus import Message, partition_of
 from spymaster.contracts.event import EVENT, F_SNAPSHOT, NOTE_BACKWARDS
 from spymaster.errors import SourceError
 from spymaster.feed.topic import Batch, Content, Gap, Mark, Single, decode
@@ -121,6 +121,11 @@ class TopicFeed:
             if len(marks) == self._partitions:
                 taken.marks[venue] = min(marks.values())
         return taken
+
+    def of_partition(self, partition: int) -> set[str]:
+        """The contracts whose records come by a partition of the topic."""
+        names = self._place
+        return {name for name in names if partition_of(name, self._partitions) == partition}
 
     def _connects(self, message: Message, batch: Batch) -> bool:
         """Is this the first message of a connection in its partition?"""

@@ -12,6 +12,8 @@ from typing import Any
 from spymaster.contracts.stream import SUFFIX
 from spymaster.engines.earlier import Earlier, earlier
 from spymaster.engines.ledger import CONTRACT_DAY, SUMMARY, Ledger
+from spymaster.engines.stream.past import PastSessions
+from spymaster.feed.topic import TOPIC
 from spymaster.lake import Lake
 from spymaster.lake import lineage as provenance
 from spymaster.market.identify import Instrument
@@ -68,23 +70,27 @@ def open_session(
     lake: Lake,
     settings: Settings,
     session: Session,
-    begun: Mapping[str, Any],
+    begins: Mapping[int, int],
     since: int,
+    past: PastSessions,
 ) -> Opened:
-    """Look up what is known before a session. `begun`: where in the topic its records begin;
-    `since`: from when on the feed is known, ns UTC.
+    """Look up what is known before a session.
+
+    `begins`: the offsets at which its records begin, per partition; `since`: from when on the feed
+    is known, ns UTC; `past`: sessions that ended and may not be in the lake yet.
     """
     versions = {name: lake.version(name) for name in READ}
     rows = lake.scan("bronze.definitions", missing_ok=True).to_pylist()
     instruments = Instruments(Instrument.from_row(r) for r in rows)
     ledger = Ledger(lake, streamed=True)
+    past.into(ledger)
     found = earlier(ledger, session, settings.of(session.underlier), instruments)
     cold = None
     if since > session.hull.start:
         at = dt.datetime.fromtimestamp(since / 1e9, dt.UTC)
         cold = f"the stream began at {at:%Y-%m-%d %H:%M:%S}Z, after the session's first window"
     version = provenance.data_version(
-        [f"{topic} {ranges}" for topic, ranges in begun.items()],
+        [f"{TOPIC}/{partition} from {offset}" for partition, offset in begins.items()],
         provenance.contracts_version(),
         provenance.code_version(),
         settings.config_hash(session.underlier),
