@@ -69,7 +69,8 @@ def start(
     logging.basicConfig(level=logging.INFO if verbose else logging.ERROR, format="%(message)s")
 
 
-def _date(text: str | None, option: str = "--session") -> dt.date | None:
+def date_of(text: str | None, option: str = "--session") -> dt.date | None:
+    """A date as an option gives it; ContractError for what is none."""
     try:
         return dt.date.fromisoformat(text) if text else None
     except ValueError:
@@ -77,7 +78,7 @@ def _date(text: str | None, option: str = "--session") -> dt.date | None:
 
 
 def _dates(session: str | None, first: str | None, last: str | None) -> Dates | None:
-    one, a, b = _date(session), _date(first, "--from"), _date(last, "--to")
+    one, a, b = date_of(session), date_of(first, "--from"), date_of(last, "--to")
     if one is not None and (a is not None or b is not None):
         raise ContractError("--session names one session; leave it out to use --from and --to.")
     if a is not None and b is not None and b < a:
@@ -139,7 +140,7 @@ def hist_silver(session: SessionDate = None, config: Config = None, root: Root =
     Example: spymaster hist silver --session 2023-12-26
     """
     with engine(Settings.load(config, root=root)) as run:
-        run.run((), _date(session), ("silver",), from_bronze=True, force=True)
+        run.run((), date_of(session), ("silver",), from_bronze=True, force=True)
     summary(run.report, ("silver",))
     _exit(run.report, config, root)
 
@@ -151,7 +152,7 @@ def hist_gold(session: SessionDate = None, config: Config = None, root: Root = N
     Example: spymaster hist gold --session 2023-12-26
     """
     with engine(Settings.load(config, root=root)) as run:
-        run.run((), _date(session), ("gold",), from_bronze=True, force=True)
+        run.run((), date_of(session), ("gold",), from_bronze=True, force=True)
     summary(run.report, ("gold",))
     _exit(run.report, config, root)
 
@@ -263,7 +264,7 @@ def show(
     from spymaster.cli.rows import show_rows
 
     wanted = [c.strip() for c in columns.split(",")] if columns else None
-    show_rows(Settings.load(config, root=root).root, table, rows, wanted, _date(session))
+    show_rows(Settings.load(config, root=root).root, table, rows, wanted, date_of(session))
 
 
 @app.command()
@@ -317,7 +318,7 @@ def simulate(
         folder,
         Settings.load(config),
         underlier,
-        first_session=_date(first, "--first") or dt.date(2024, 1, 8),
+        first_session=date_of(first, "--first") or dt.date(2024, 1, 8),
         sessions=sessions,
         seed=seed,
         events_per_session=events,

@@ -17,12 +17,16 @@ from spymaster.settings import Settings
 
 @dataclass(frozen=True)
 class Inputs:
-    """A session with all that decides its rows. `facts` are the columns of its lineage row."""
+    """A session with all that decides its rows. `facts` are the columns of its lineage row.
+
+    `cold`: why a stream could not know it from its first window on.
+    """
 
     session: Session
     earlier: Earlier
     facts: Mapping[str, Any]
     data_version: str
+    cold: str | None = None
 
 
 def inputs_of(

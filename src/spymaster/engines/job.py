@@ -79,14 +79,18 @@ def make(
     instruments: Instruments,
     now: Callable[[], int] = time.time_ns,
     progress: Progress = lambda day, records: None,
+    into: Lake | None = None,
 ) -> Made:
-    """Do the job. An error of one session is part of the answer; what stops the program is not."""
+    """Do the job. An error of one session is part of the answer; what stops the program is not.
+
+    `into`: another lake, for the rows to be written under.
+    """
     source: Source
     if job.from_bronze:
         source = BronzeSource(lake, instruments, job.chunk_records)
     else:
-        source = DbnSource(lake, settings, instruments, job.chunk_records, job.seen)
-    work = _Work(job, lake, settings, source, now, progress)
+        source = DbnSource(lake, settings, instruments, job.chunk_records, job.seen, into)
+    work = _Work(job, lake, settings, source, now, progress, into or lake)
     try:
         work.run()
     except BaseException as error:
@@ -118,12 +122,13 @@ class _Work:
         source: Source,
         now: Callable[[], int],
         progress: Progress,
+        into: Lake,
     ) -> None:
         self.made = Made()
         self._job, self._settings, self._source = job, settings, source
         self._now, self._progress = now, progress
         self._run = (
-            None if job.inputs is None else SessionRun(lake, settings, job.inputs, job.layers)
+            None if job.inputs is None else SessionRun(into, settings, job.inputs, job.layers)
         )
 
     def run(self) -> None:

@@ -78,7 +78,11 @@ class SessionRun:
         self.session = session = inputs.session
         self._inputs, self._layers = inputs, tuple(layers)
         self._stages = SessionStages(
-            session, settings.of(session.underlier), inputs.earlier, light=not self._layers
+            session,
+            settings.of(session.underlier),
+            inputs.earlier,
+            light=not self._layers,
+            cold=inputs.cold,
         )
         constants = {"data_version": inputs.data_version}
         self._sink = Sink(lake, session.session_date, session.underlier, constants)

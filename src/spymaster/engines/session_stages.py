@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -33,7 +34,7 @@ class SessionStages:
     """Give it the feed's events in order, its gaps and its clock marks; what it yields are rows.
 
     `light`: only what later sessions need to know of this one. `cold`: why the feed is not known
-    from the first window on; no contract is warm then.
+    from the first window on: no contract is warm then, and none is selected.
     """
 
     def __init__(
@@ -45,6 +46,8 @@ class SessionStages:
         light: bool = False,
         cold: str | None = None,
     ) -> None:
+        if cold:
+            earlier = replace(earlier, selected=None)
         self.session, self.earlier = session, earlier
         self.spec = lookback_spec(settings)
         self.quality = dict.fromkeys((*_COUNTED, "invalid"), 0)

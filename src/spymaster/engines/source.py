@@ -38,7 +38,7 @@ class DbnSource:
 
     What was learnt since a file came into bronze (a definition that came late) changes nothing
     that bronze has. `made` gathers the files whose rows wait to be shown; of those in `seen`
-    somebody else makes the rows.
+    somebody else makes the rows. `into`: another lake, for those rows.
     """
 
     def __init__(
@@ -48,13 +48,14 @@ class DbnSource:
         instruments: Instruments,
         chunk_records: int,
         seen: Sequence[str] = (),
+        into: Lake | None = None,
     ) -> None:
         self.last_read = FileRead("")
         self.made: list[FileMade] = []
         self._instruments = instruments
         self._lake, self._settings, self._chunk = lake, settings, chunk_records
         self._bronze = BronzeSource(lake, instruments, chunk_records)
-        self._seen = seen
+        self._seen, self._into = seen, into or lake
 
     def events(self, row: Row, now: Callable[[], int]) -> Iterator[Events]:
         """The events of a landed file. SourceError when it is gone or not what landed."""
@@ -64,7 +65,7 @@ class DbnSource:
             return
         self.last_read = read = FileRead(row["path"])
         stage = BronzeProcessDBN(row["dataset"], self._instruments, self._settings.underlier)
-        into = None if row["path"] in self._seen else BronzeFile(self._lake, row, stage, now)
+        into = None if row["path"] in self._seen else BronzeFile(self._into, row, stage, now)
         try:
             with DbnReader(local_path(self._lake, row["path"])) as reader:
                 for chunk in reader.chunks(self._chunk):

@@ -69,12 +69,15 @@ def diff(
     *,
     tables: Mapping[str, Table] | None = None,
     slice_rows: int = SLICE,
+    where: Mapping[str, Any] | None = None,
 ) -> Difference:
     """Compare two roots (all tables, or ``table``), two table folders, or two Arrow tables.
 
     ``table`` may be a pair of names, such as a table and its ``_stream`` twin: then the facts that
     both contracts have are compared. Rows with null ``action`` (control records) are left out.
-    A table that one root lacks is empty there. Raises LakeError where there is nothing to compare.
+    ``where``: only rows with these values, such as {"session_date": ..., "underlier": ...}; a pair
+    (low, high) stands for low <= column < high. A table that one root lacks is empty there.
+    Raises LakeError where there is nothing to compare.
     """
     known = dict(TABLES if tables is None else tables)
     if isinstance(table, Table):
@@ -89,7 +92,7 @@ def diff(
     for one, other in pairs:
         left, right = _Stored(lake_a, one), _Stored(lake_b, other)
         label = one if one == other else f"{one} / {other}"
-        result.tables[label] = _table(left, right, slice_rows)
+        result.tables[label] = _table(left, right, slice_rows, where or {})
     return result
 
 
@@ -97,7 +100,7 @@ def _arrow(a: Any, b: Any, table: Any, known: dict[str, Table], slice_rows: int)
     if not (isinstance(a, pa.Table) and isinstance(b, pa.Table) and table in known):
         raise LakeError("diff: two Arrow tables need each other, and the name of their contract.")
     left, right = _Held(a, known[table]), _Held(b, known[table])
-    return Difference({table: _table(left, right, slice_rows)})
+    return Difference({table: _table(left, right, slice_rows, {})})
 
 
 def _resolve(side: Any, known: dict[str, Table]) -> tuple[Lake, str | None]:
@@ -170,11 +173,19 @@ class _Held:
         return rows if where is None else self._rows.filter(where).select(names)
 
 
-def _table(a: _Stored | _Held, b: _Stored | _Held, slice_rows: int) -> Compared:
+def _table(
+    a: _Stored | _Held, b: _Stored | _Held, slice_rows: int, asked: Mapping[str, Any]
+) -> Compared:
     names, keys = _facts(a.table, b.table)
     whole = Compared()
+    spans = {n: v for n, v in asked.items() if isinstance(v, tuple) and n in a.table.by_name}
     for part in _partitions(a, b):
+        values = {n: str(v) for n, v in asked.items() if n in part and n not in spans}
+        if not values.items() <= part.items():
+            continue
         where = read.expression(a.table, part) if part else None
+        for name, (low, high) in spans.items():
+            where = _and(where, (pc.field(name) >= low) & (pc.field(name) < high))
         for piece in _slices(a, b, where, slice_rows):
             left, right = (_clean(s, names, piece) for s in (a, b))
             whole += compare(left, right, keys)

@@ -40,12 +40,15 @@ class Cut:
 class Committer:
     """Takes epochs in their order; an error of one is raised at the next call."""
 
-    def __init__(self, lake: Lake, bus: Bus, epochs: EpochLog, now: Callable[[], int]) -> None:
+    def __init__(
+        self, lake: Lake, bus: Bus, epochs: EpochLog, now: Callable[[], int], app: str = GROUP
+    ) -> None:
         self.committed = 0  #: the last epoch that is in all tables
         self.at = 0  #: when, ns UTC
         self.state_bytes = 0
         self.rows: dict[str, int] = {}
         self._lake, self._bus, self._epochs, self._now = lake, bus, epochs, now
+        self._app = app
         self._thread = Background("commit")
         self._busy = False
 
@@ -69,7 +72,7 @@ class Committer:
 
     def _commit(self, cut: Cut) -> None:
         try:
-            commit(self._lake, self._epochs, cut)
+            commit(self._lake, self._epochs, cut, self._app)
             for name, n in cut.rows.rows.items():
                 self.rows[name] = self.rows.get(name, 0) + n
             self.committed, self.at = cut.e, self._now()
@@ -81,7 +84,7 @@ class Committer:
             self._busy = False
 
 
-def commit(lake: Lake, epochs: EpochLog, cut: Cut) -> None:
+def commit(lake: Lake, epochs: EpochLog, cut: Cut, app_id: str = GROUP) -> None:
     """Steps 4 and 5 of the protocol: the epoch is recorded, committed to every table, and kept."""
     epochs.epoch(cut.e, cut.first, cut.last)
     parts = cut.rows.close()
@@ -92,7 +95,7 @@ def commit(lake: Lake, epochs: EpochLog, cut: Cut) -> None:
         "state": cut.state.digest,
     }
     for table in TABLES:
-        app = (f"{GROUP}/{table.name}", cut.e)
+        app = (f"{app_id}/{table.name}", cut.e)
         epochs.check()
         if table.name == LINEAGE and cut.rows.lineage:
             lake.append_rows(LINEAGE, cut.rows.lineage, app=app, info=info)

@@ -32,8 +32,10 @@ from spymaster.engines.stream.features import Features
 from spymaster.engines.stream.feed import Begin, Events, Missing, Taken, TopicFeed, state_bytes
 from spymaster.engines.stream.opened import Opened, open_session
 from spymaster.engines.stream.past import PastSessions
+from spymaster.engines.stream.report import Rate
 from spymaster.engines.stream.rows import EpochRows, Key
 from spymaster.engines.stream.session import StreamSession
+from spymaster.engines.stream.start import Start
 from spymaster.errors import BusError, LakeError
 from spymaster.feed.topic import TOPIC, Batch, Content
 from spymaster.kernel.state import pack, unpack
@@ -54,6 +56,8 @@ log = logging.getLogger(__name__)
 _POLL = 0.05
 #: Seconds to wait for messages that are known to be there.
 _PATIENCE = 60.0
+#: Messages behind the topic's end with which one is still up to date.
+_BEHIND = 1_000
 #: Further ahead than this nobody looks for the next session.
 _FAR = 8 * DAY_NS
 
@@ -65,7 +69,7 @@ class Counters:
     records: int = 0
     intents: int = 0
     sessions_ended: list[str] = field(default_factory=list)
-    waiting: str = ""
+    state: str = ""
 
 
 @dataclass(frozen=True)
@@ -106,6 +110,7 @@ class LiveEngine:
     ) -> None:
         self.settings, self.now = settings, now
         self.counters = Counters()
+        self._rate = Rate()
         self._bus = bus
         self._intent_records, self._commit_s, self._quiet_s = intent_records, commit_s, quiet_s
         self._run_id = uuid.uuid4().hex
@@ -128,21 +133,76 @@ class LiveEngine:
             )
         return local / "lake/checkpoints" / GROUP
 
+    @property
+    def vectors(self) -> int:
+        """Vectors published."""
+        return self._features.vectors
+
+    def begin_anew(self) -> None:
+        """Leave the old state and begin anew where it stood.
+
+        Sessions that have begun stay as they are in the tables, which only grow, and are not made
+        again; the next ones are whole.
+        """
+        with Lease(self.lake.place, self._run_id, self.now, GROUP):
+            start = Start.anew(self.folder, self._begun())
+            log.info("the stream begins anew, for the %d. time", start.times)
+
+    def _begun(self) -> dict[str, str]:
+        """Of each underlier the last session that has rows."""
+        begun: dict[str, str] = {}
+        for p in self.lake.partitions("silver.mbo_normalized_stream"):
+            date = begun.get(p["underlier"], "")
+            begun[p["underlier"]] = max(date, p["session_date"])
+        return begun
+
+    def status(self) -> dict[str, Any]:
+        """How it is, for `spymaster status`."""
+        c = self.counters
+        if not c.state:
+            return {"state": "starting", "healthy": True, "ready": False}
+        last = max(self.feed.last.values(), default=0)
+        now = self.now()
+        behind = sum(max(0, o - self._offsets.get(p, 0)) for p, o in self._ends.items())
+        return {
+            "state": c.state,
+            "healthy": True,
+            "ready": c.state == "live" and behind < _BEHIND,
+            "records": c.records,
+            "records_per_s": self._rate.per_second(c.records),
+            "lag_s": (now - last) / 1e9 if last else None,
+            "behind_messages": behind,
+            "watermark": str(np.datetime64(last, "ns")) if last else "-",
+            "epoch": self._committer.committed,
+            "committed_s_ago": (now - self._committer.at) / 1e9 if self._committer.at else None,
+            "state_bytes": self._committer.state_bytes,
+            "vectors": self._features.vectors,
+            "sessions": [f"{n} {d}" for n, d in list(self.sessions)],
+            "late": self.feed.late,
+            "repeated": self.feed.repeated,
+            "detail": f"epoch {self._committer.committed}, {behind} messages behind, "
+            f"{self._features.vectors} vectors, {len(self.sessions)} sessions open",
+        }
+
     def run(self, stop: Event | None = None) -> Counters:
         """Work until `stop` is set, or nothing comes for `quiet_s`; then drain and commit."""
         stop = stop or Event()
-        folder = self.folder
+        start = Start.of(self.folder)
         self.lake.check_writable()
         with Lease(self.lake.place, self._run_id, self.now, GROUP) as lease:
             if lease.unfinished:
                 sweep(self.lake, lease.unfinished, [t.name for t in TABLES])
                 lease.swept()
-            self._begin(EpochLog(folder, lease.check))
+            self._begin(EpochLog(start.folder(self.folder), lease.check), start)
             try:
+                self.counters.state = "replaying"
                 self._replay()
+                self.counters.state = "live"
                 self._loop(stop)
+                self.counters.state = "draining"
                 self._cut()
                 self._committer.wait()
+                self._look()
             except BaseException:
                 self._committer.stop()
                 self._rows.abandon()
@@ -155,7 +215,7 @@ class LiveEngine:
 
     # Begin
 
-    def _begin(self, epochs: EpochLog) -> None:
+    def _begin(self, epochs: EpochLog, start: Start) -> None:
         self._epochs = epochs
         for topic in (TOPIC, features.TOPIC):
             self._bus.create(topic, self.settings.bus.partitions)
@@ -163,16 +223,18 @@ class LiveEngine:
             self.lake.create(table.name)
         self.feed = TopicFeed(self._bus.partitions(TOPIC), self._definition)
         self._features = Features(self._bus, GROUP)
-        self._committer = Committer(self.lake, self._bus, epochs, self.now)
+        self._committer = Committer(self.lake, self._bus, epochs, self.now, start.app)
         self._rows = EpochRows(self.lake, self.settings.underlier, self.feed)
         self._first: int | None = None
         self._last = self._e = 0
-        self._offsets = self._bus.begins(TOPIC)
+        self._past.skip(start.begun)
+        self._offsets = {**self._bus.begins(TOPIC), **start.offsets}
         if epochs.state is not None:
             self._restore(epochs.state)
         self._reader = self._bus.reader(TOPIC, self._offsets)
         self._queue: dict[int, deque[Message]] = {p: deque() for p in self._offsets}
-        self._cut_at = time.monotonic()
+        self._cut_at = self._looked_at = time.monotonic()
+        self._ends = dict(self._offsets)
 
     def _definition(self, contract_id: str) -> Instrument | None:
         rows = self.lake.scan(
@@ -250,8 +312,15 @@ class LiveEngine:
                 self._next()
                 self._maybe_cut()
             self._maybe_cut()
+            self._look()
             if self._quiet_s is not None and time.monotonic() - last > self._quiet_s:
                 return
+
+    def _look(self) -> None:
+        """How far the topic is, each second: what `status` calls behind."""
+        if time.monotonic() - self._looked_at >= 1 or self.counters.state == "draining":
+            self._ends = self._bus.ends(TOPIC)
+            self._looked_at = time.monotonic()
 
     def _fill(self, timeout: float) -> bool:
         messages = self._reader.poll(timeout=0 if any(self._queue.values()) else timeout)

@@ -18,11 +18,16 @@ class PastSessions:
 
     def __init__(self) -> None:
         self._rows: dict[str, dict[str, dict[str, list[Row]]]] = {}
+        self._skipped: dict[str, str] = {}
+
+    def skip(self, begun: Mapping[str, str]) -> None:
+        """Sessions up to these are not to be made."""
+        self._skipped = dict(begun)
 
     def has(self, underlier: str, date: str) -> bool:
-        """Has this session ended, or a later one?"""
-        ended = self._rows.get(underlier)
-        return bool(ended) and date <= max(ended or "")
+        """Has this session ended, or a later one, or is it not to be made?"""
+        ended = max(self._rows.get(underlier, {"": {}}))
+        return date <= max(ended, self._skipped.get(underlier, ""))
 
     def add(self, session: Session, small: Mapping[str, list[Row]]) -> None:
         """A session ended; `small`: its rows of the tables that later sessions read."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -25,10 +24,7 @@ class StreamSession:
 
     def __init__(self, session: Session, settings: UnderlierSettings, opened: Opened) -> None:
         self.session, self.opened = session, opened
-        earlier = opened.earlier
-        if opened.cold:
-            earlier = replace(earlier, selected=None)
-        self.stages = SessionStages(session, settings, earlier, cold=opened.cold)
+        self.stages = SessionStages(session, settings, opened.earlier, cold=opened.cold)
         self.venue = settings.venue
         self.counts: dict[str, int] = {}
 

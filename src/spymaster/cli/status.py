@@ -1,0 +1,60 @@
+"""`spymaster status`: one table of the processes of a root, then what waits or is wrong."""
+
+from __future__ import annotations
+
+import json
+
+from rich.table import Table
+
+from spymaster.cli.console import tell, tell_table
+from spymaster.engines.stream.report import read_statuses
+from spymaster.lake import Lake
+from spymaster.settings import Settings
+
+_COLUMNS = ("process", "state", "records", "rate", "lag", "watermark", "detail")
+
+
+def show_status(settings: Settings, *, as_json: bool) -> None:
+    """Every process that ever said something of itself under the root."""
+    found = read_statuses(settings.root)
+    gaps = Lake(settings.root).scan("bronze.gaps", missing_ok=True).to_pylist()
+    if as_json:
+        tell(json.dumps({"processes": found, "gaps": gaps}, default=str))
+        return
+    if not found:
+        tell(
+            f"{settings.root}: no process has run here yet. Start one: spymaster ingest, "
+            "spymaster live"
+        )
+    else:
+        listing = Table(box=None, header_style="bold")
+        for heading in _COLUMNS:
+            listing.add_column(
+                heading, justify="right" if heading in ("records", "rate") else "left"
+            )
+        for told in found:
+            state = str(told.get("state", "?"))
+            if not told["runs"] and state not in ("ended", "failed"):
+                state = f"gone ({told['age_s']:.0f} s silent)"
+            listing.add_row(
+                str(told["process"]),
+                state,
+                f"{int(told.get('records', 0)):,}",
+                f"{float(told.get('records_per_s', 0)):,.0f}/s",
+                _seconds(told.get("lag_s")),
+                str(told.get("watermark", "-")),
+                str(told.get("detail", "")),
+            )
+        tell_table(listing)
+        for told in found:
+            for line in told.get("waiting") or ():
+                tell(f"{told['process']} waits: {line}")
+            if told.get("error"):
+                tell(f"{told['process']} failed: {told['error']}")
+    if gaps:
+        last = max(gaps, key=lambda g: g["to_ts"])
+        tell(f"{len(gaps)} gaps in the feed are noted; the last: {last['reason']}")
+
+
+def _seconds(value: object) -> str:
+    return "-" if value is None else f"{float(str(value)):,.1f} s"

@@ -1,0 +1,239 @@
+"""The parity certificate: a streamed session made once more, from its own record, and compared.
+
+In another process and with another chunk size than the stream's, from the DBN files that the
+ingestor captured and what was known of earlier sessions when the stream began it. Every fact of
+every table must be the same, bit for bit.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from spymaster.contracts.event import LATENESS_NS
+from spymaster.contracts.stream import SUFFIX, TABLES, TOPIC
+from spymaster.engines.inputs import Inputs
+from spymaster.engines.job import Job, Made, make
+from spymaster.engines.session_run import TABLES as MADE
+from spymaster.engines.stream.opened import Opened
+from spymaster.errors import SessionError
+from spymaster.lake import Lake, Part
+from spymaster.lake import lineage as provenance
+from spymaster.lake.compare import Compared
+from spymaster.lake.diff import Difference, diff
+from spymaster.lake.manifest import Manifest, utc_day, without_replaced
+from spymaster.market.identify import Instrument
+from spymaster.market.instruments import Instruments
+from spymaster.market.sessions import Session, session
+from spymaster.settings import Settings
+
+Against = Literal["capture", "vendor"]
+#: Not what the stream works with, and not a round number: cuts fall elsewhere.
+CHUNK_RECORDS = 77_777
+#: Schema of the landed files: a live capture has all in one, the vendor's files have one each.
+_SCHEMA = {"capture": "mixed", "vendor": "mbo"}
+_STREAMED = {t.name for t in TABLES}
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """What a comparison came to; `row` is in gold.parity."""
+
+    row: Mapping[str, Any]
+    difference: Difference
+
+    @property
+    def equal(self) -> bool:
+        return bool(self.row["equal"])
+
+    def lines(self) -> list[str]:
+        """One line per table, and what differs first."""
+        date, name = self.row["session_date"], self.row["underlier"]
+        verdict = "equal" if self.equal else "DIFFERENT"
+        return [
+            *self.difference.lines(),
+            f"{name} {date} against the {self.row['against']}: {verdict}, "
+            f"{self.row['vectors']:,} vectors",
+        ]
+
+
+def certify(
+    settings: Settings,
+    underlier: str,
+    date: dt.date,
+    against: Against = "capture",
+    now: Callable[[], int] = time.time_ns,
+    chunk_records: int = CHUNK_RECORDS,
+) -> Certificate:
+    """Make a streamed session again and compare; the certificate is a row of gold.parity.
+
+    SessionError when the stream has not ended the session, or its files are not there.
+    """
+    lake = Lake(settings.root)
+    s = session(settings.of(underlier), underlier, date)
+    opened = _opened(lake, s)
+    files = _files(lake, s, against)
+    inputs = Inputs(s, opened.earlier, {}, opened.data_version, opened.cold)
+    scratch = Path(lake.place.root) / "lake" / "checkpoints" / f"parity-{now()}"
+    try:
+        again = Lake(scratch)
+        made = _make(settings, lake, again, inputs, files, chunk_records, now)
+        difference = _compare(lake, again, s, made)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    row = _row(s, against, files, inputs, difference, chunk_records, now())
+    lake.append_rows("gold.parity", [row])
+    return Certificate(row, difference)
+
+
+def streamed_sessions(lake: Lake) -> list[tuple[str, dt.date]]:
+    """(underlier, session date) of the sessions that the stream has ended, in order of time."""
+    rows = lake.scan("lineage" + SUFFIX, ["underlier", "session_date"], missing_ok=True)
+    found = {(r["underlier"], r["session_date"]) for r in rows.to_pylist()}
+    return sorted(found, key=lambda x: (x[1], x[0]))
+
+
+def _opened(lake: Lake, s: Session) -> Opened:
+    rows = lake.scan(
+        "lineage" + SUFFIX,
+        filters={"session_date": s.session_date, "underlier": s.underlier},
+        missing_ok=True,
+    ).to_pylist()
+    if not rows:
+        ended = [f"{name} {date}" for name, date in streamed_sessions(lake)]
+        raise SessionError(
+            f"{s.underlier} {s.session_date}: no stream has ended this session under {lake.root}. "
+            f"Ended are: {', '.join(ended[-5:]) or 'none'}. A session ends when a record at or "
+            "after its last window's end has come: spymaster status"
+        )
+    latest = max(rows, key=lambda r: r["committed_at"])
+    return Opened.from_json(json.loads(latest["inputs_hash"]))
+
+
+def _files(lake: Lake, s: Session, against: Against) -> list[dict[str, Any]]:
+    days = {f"{d:%Y%m%d}" for d in s.utc_days()}
+    rows = [
+        r
+        for r in without_replaced(Manifest(lake).rows().values())
+        if r["schema"] == _SCHEMA[against] and r["underlier"] == s.underlier and utc_day(r) in days
+    ]
+    if not rows:
+        what = "captured" if against == "capture" else "of the vendor"
+        todo = (
+            "A capture lands when its connection ends, at UTC midnight and at a session's end"
+            if against == "capture"
+            else "Land them: spymaster land FILE"
+        )
+        raise SessionError(
+            f"{s.underlier} {s.session_date}: no file {what} of {', '.join(sorted(days))} has "
+            f"landed under {lake.root}. {todo}."
+        )
+    return rows
+
+
+def _make(
+    settings: Settings,
+    lake: Lake,
+    again: Lake,
+    inputs: Inputs,
+    files: list[dict[str, Any]],
+    chunk_records: int,
+    now: Callable[[], int],
+) -> Made:
+    rows = [{**r, "status": "landed"} for r in files]
+    days = [f"{d:%Y%m%d}" for d in inputs.session.utc_days()]
+    job = Job(
+        underlier=inputs.session.underlier,
+        inputs=inputs,
+        days=tuple((day, tuple(r for r in rows if utc_day(r) == day)) for day in days),
+        layers=("silver", "gold"),
+        chunk_records=chunk_records,
+    )
+    known = lake.scan("bronze.definitions", missing_ok=True).to_pylist()
+    instruments = Instruments(Instrument.from_row(r) for r in known)
+    made = make(job, lake, settings, instruments, now, into=again)
+    if made.error is not None:
+        raise made.error
+    for file in made.files:
+        again.append("bronze.mbo", file.parts)
+    assert made.session is not None
+    for name, parts in made.session.parts.items():
+        _show(again, name, parts)
+    return made
+
+
+def _show(lake: Lake, name: str, parts: list[Part]) -> None:
+    for text in {json.dumps(dict(p.partition)) for p in parts}:
+        partition = json.loads(text)
+        lake.replace(name, partition, [p for p in parts if dict(p.partition) == partition])
+
+
+def _compare(lake: Lake, again: Lake, s: Session, made: Made) -> Difference:
+    """Streamed against recomputed, table by table; of the topic what the files' time covers."""
+    where = {"session_date": s.session_date, "underlier": s.underlier}
+    result = Difference()
+    ends = [r.last_mark for r in made.reads if r.last_mark is not None]
+    span = (s.input_start, min(max(ends, default=0), s.hull.end + LATENESS_NS) + 1)
+    pairs = [(TOPIC.name, "bronze.mbo", {**where, "ts_recv": span})]
+    for layer in ("silver", "gold"):
+        for name in MADE[layer]:
+            if name + SUFFIX in _STREAMED:
+                pairs.append((name + SUFFIX, name, where))
+    for streamed, name, asked in pairs:
+        if lake.exists(streamed) or again.exists(name):
+            found = diff(lake, again, (streamed, name), where=asked)
+            result.tables.update(found.tables)
+    return result
+
+
+def _row(
+    s: Session,
+    against: Against,
+    files: list[dict[str, Any]],
+    inputs: Inputs,
+    difference: Difference,
+    chunk_records: int,
+    now: int,
+) -> dict[str, Any]:
+    unequal = {name: t for name, t in difference.tables.items() if not t.equal}
+    vectors = [t for name, t in difference.tables.items() if "setup_vectors" in name]
+    return {
+        "session_date": s.session_date,
+        "underlier": s.underlier,
+        "against": against,
+        "checked_at": now,
+        "equal": not unequal,
+        "rows": json.dumps(difference.rows),
+        "vectors": sum(t.rows[0] for t in vectors),
+        "differences": [line for name in unequal for line in _said(name, unequal[name])],
+        "first": json.dumps(_first(unequal), default=str) if unequal else None,
+        "files": sorted(r["sha256"] for r in files),
+        "chunk_records": chunk_records,
+        "data_version": inputs.data_version,
+        "code_version": provenance.code_version(),
+        "machine": provenance.machine(),
+    }
+
+
+def _said(name: str, t: Compared) -> list[str]:
+    return Difference({name: t}).lines()
+
+
+def _first(unequal: Mapping[str, Compared]) -> dict[str, Any]:
+    name, t = next(iter(unequal.items()))
+    assert t.first is not None
+    streamed, recomputed = t.first.a, t.first.b
+    key = {**t.first.key}
+    return {
+        "table": name.partition(" ")[0],
+        **key,
+        "column": t.first.column,
+        "streamed": streamed,
+        "recomputed": recomputed,
+    }

@@ -1,0 +1,66 @@
+"""Where a stream without a state begins: at the topic's beginning, or where an old state stood."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from spymaster.engines.epoch import EpochLog
+from spymaster.lake.place import fsync
+
+_FILE = "start.json"
+
+
+@dataclass(frozen=True)
+class Start:
+    """How often a stream was begun anew, from which offsets, and which sessions had begun then.
+
+    Each beginning counts its epochs from 1, so it commits under a name of its own.
+    """
+
+    times: int = 0
+    offsets: Mapping[int, int] = field(default_factory=dict)
+    begun: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def app(self) -> str:
+        """The application that Delta's transactions are of."""
+        return f"live-{self.times}" if self.times else "live"
+
+    @classmethod
+    def of(cls, folder: Path) -> Start:
+        """As it was written down; by default from the topic's beginning."""
+        path = folder / _FILE
+        if not path.exists():
+            return cls()
+        told = json.loads(path.read_text())
+        return cls(told["times"], {int(p): o for p, o in told["offsets"].items()}, told["begun"])
+
+    def folder(self, parent: Path) -> Path:
+        """Where this beginning keeps its log and states."""
+        return parent / f"{self.times}"
+
+    @classmethod
+    def anew(cls, parent: Path, begun: Mapping[str, str]) -> Start:
+        """Write down, for good, that the stream begins anew where its last state stood.
+
+        The log and the states of before stay in their folder; nobody reads them any more.
+        """
+        old = cls.of(parent)
+        offsets = dict(old.offsets)
+        if old.folder(parent).exists():
+            epochs = EpochLog(old.folder(parent), lambda: None)
+            epochs.close()
+            if epochs.state is not None:
+                told = epochs.state.facts["offsets"]
+                offsets = {int(p): int(o) for p, o in told.items()}
+        start = cls(old.times + 1, offsets, {**old.begun, **begun})
+        temporary = parent / f".{_FILE}.tmp"
+        parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(json.dumps(asdict(start)))
+        fsync(temporary)
+        temporary.rename(parent / _FILE)
+        fsync(parent)
+        return start
