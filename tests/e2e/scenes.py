@@ -110,6 +110,51 @@ def run(settings: Settings, files: Iterable[Path] = (), **how: Any) -> Report:
     return report
 
 
+def two(root: Path) -> Settings:
+    """ES, and a stock, in evenings that span two UTC days."""
+    es = configured(root, NIGHT, {"scale": "fixed", "barrier_ticks": 12})
+    other = {
+        **es.underlier["ES"].model_dump(),
+        "model_id": "TSLA_MODEL",
+        "venue": "XNAS.ITCH",
+        "boundary": "17:00",
+        "calendar": "CME_Equity",
+    }
+    both = {"ES": es.underlier["ES"].model_dump(), "TSLA": other}
+    return Settings.model_validate({"root": str(root), "underlier": both})
+
+
+def two_venues(out: Path) -> list[Path]:
+    """Two ES sessions whose files share a day and whose front month rolls, one session of TSLA."""
+    files = market(out, sessions=2, events=3_000, windows=NIGHT, first=date(2024, 1, 9))
+    stock = records(mbo("mbo", files)[1])
+    # The two contracts change places in the files of the first whole session: the watch rolls.
+    for path in mbo("mbo", files)[:2]:
+        whole = records(path)
+        one, other = sorted(set(whole["instrument_id"].tolist()))
+        whole["instrument_id"] = np.where(whole["instrument_id"] == one, other, one)
+        rewrite(path, path, whole)
+    stock = stock[stock["instrument_id"] == stock["instrument_id"][0]]
+    stock["publisher_id"] = 2
+    with DbnReader(mbo("mbo", files)[1]) as reader:
+        start, end = int(reader.metadata.start), int(reader.metadata.end)
+    head = make_metadata("XNAS.ITCH", {"TSLA": int(stock["instrument_id"][0])}, start, end)
+    write_dbn(out / "xnas-itch-20240109.mbo.dbn.zst", head, stock)
+    return sorted(out.glob("*.zst"))
+
+
+def mirrored(path: Path, out: Path) -> Path:
+    """A file upside down about its median trade: p becomes axis - p, sides change places."""
+    kept = records(path)
+    traded = kept["price"][kept["action"] == ord("T")]
+    axis = 2 * int(np.median(traded)) // TICK * TICK
+    priced = kept["price"] != UNDEF_PRICE
+    kept["price"][priced] = axis - kept["price"][priced]
+    bid, ask = kept["side"] == ord("B"), kept["side"] == ord("A")
+    kept["side"][bid], kept["side"][ask] = ord("A"), ord("B")
+    return rewrite(path, out, kept)
+
+
 def rows(root: Path, table: str, *columns: str, **filters: Any) -> list[dict[str, Any]]:
     """Rows of a table; none where there is no table."""
     return held(root, table, *columns, **filters).to_pylist()

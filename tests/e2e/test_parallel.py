@@ -8,67 +8,24 @@ import shutil
 import signal
 import time
 from collections.abc import Iterator
-from datetime import date
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from spymaster.engines.local import LocalEngine
-from spymaster.feed.dbn import DbnReader
-from spymaster.feed.dbn_write import make_metadata, write_dbn
 from spymaster.lake import Lake
 from spymaster.lake.lineage import complete
-from spymaster.settings import Settings
 from tests.e2e.runner import Runner, lease, loose
-from tests.e2e.scenes import (
-    NIGHT,
-    assert_equal,
-    configured,
-    market,
-    mbo,
-    records,
-    rewrite,
-    rows,
-    run,
-)
+from tests.e2e.scenes import assert_equal, rows, run, two, two_venues
 
 DEADLINE = 300
-
-
-def two(root: Path) -> Settings:
-    """ES, and a stock, in evenings that span two UTC days."""
-    es = configured(root, NIGHT, {"scale": "fixed", "barrier_ticks": 12})
-    other = {
-        **es.underlier["ES"].model_dump(),
-        "model_id": "TSLA_MODEL",
-        "venue": "XNAS.ITCH",
-        "boundary": "17:00",
-        "calendar": "CME_Equity",
-    }
-    both = {"ES": es.underlier["ES"].model_dump(), "TSLA": other}
-    return Settings.model_validate({"root": str(root), "underlier": both})
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two ES sessions whose files share a day and whose front month rolls, one session of TSLA."""
     out = tmp_path_factory.mktemp("parallel")
-    files = market(out / "m", sessions=2, events=3_000, windows=NIGHT, first=date(2024, 1, 9))
-    stock = records(mbo("mbo", files)[1])
-    # The two contracts change places in the files of the first whole session: the watch rolls.
-    for path in mbo("mbo", files)[:2]:
-        whole = records(path)
-        one, other = sorted(set(whole["instrument_id"].tolist()))
-        whole["instrument_id"] = np.where(whole["instrument_id"] == one, other, one)
-        rewrite(path, path, whole)
-    stock = stock[stock["instrument_id"] == stock["instrument_id"][0]]
-    stock["publisher_id"] = 2
-    with DbnReader(mbo("mbo", files)[1]) as reader:
-        start, end = int(reader.metadata.start), int(reader.metadata.end)
-    number = int(stock["instrument_id"][0])
-    head = make_metadata("XNAS.ITCH", {"TSLA": number}, start, end)
-    write_dbn(out / "m" / "xnas-itch-20240109.mbo.dbn.zst", head, stock)
+    two_venues(out / "m")
     (out / "spymaster.toml").write_text(two(out / "nowhere").to_toml())
     run(two(out / "serial"), sorted((out / "m").glob("*.zst")))
     return out

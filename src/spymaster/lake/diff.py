@@ -245,7 +245,8 @@ def _and(one: Any, other: Any) -> Any:
 def _clean(side: _Stored | _Held, names: list[str], where: Any) -> Any:
     rows = side.rows(names, where)
     if "action" in names and side.table.by_name["action"].null:
-        rows = rows.filter(pc.field("action").is_valid())
+        # As plain strings: where a file has nothing but nulls, null is a word of the dictionary.
+        rows = rows.filter(pc.is_valid(rows["action"].cast(pa.string())))
     return _plain(rows)
 
 
