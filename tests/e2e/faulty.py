@@ -18,7 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import spymaster.engines.local as local
+from spymaster.bus.embedded_producer import EmbeddedProducer
 from spymaster.cli import main
+from spymaster.engines import epoch
+from spymaster.engines.stream import committer, live
 from spymaster.engines.warm import warm_up
 from spymaster.lake import commit, landing, parquet, swap
 from spymaster.lake.compact import compact
@@ -107,6 +110,25 @@ def _keep(self: Place, relative: str, real: Callable[..., None] = Place.keep) ->
     real(self, relative)
 
 
+def _put(path: Path, data: bytes, real: Callable[..., None] = epoch.put) -> None:
+    """A state: half of it, then the point, then all of it."""
+    path.write_bytes(data[: len(data) // 2])
+    here("state-write")
+    real(path, data)
+
+
+def install_live() -> None:
+    """The points of the stream's protocol."""
+    epoch.put = _put
+    _around(epoch.EpochLog, "intent", before="intent-before", after="intent-after")
+    _around(epoch.EpochLog, "epoch", before="epoch-before", after="epoch-after")
+    _around(epoch.EpochLog, "save", before="state-before", after="state-after")
+    _around(EmbeddedProducer, "flush", before="bus-before", after="bus-after")
+    _around(committer, "tidy", before="tidy-before", after="tidy-after")
+    _around(live.LiveEngine, "_open", before="session-opens")
+    _around(live.LiveEngine, "_end", after="session-ends")
+
+
 def install() -> None:
     """Patch the points in; small row groups and early compaction, so that there are many."""
     landing._stream, landing._clone = _stream, lambda *_: None
@@ -165,5 +187,6 @@ def serve() -> None:
 
 if __name__ in ("__main__", "__mp_main__"):  # the driver, and the workers that it spawns
     install()
+    install_live()
 if __name__ == "__main__":
     serve()

@@ -140,10 +140,7 @@ class EpochLog:
         path = self._state_path(state.e)
         temporary = path.with_suffix(".tmp")
         try:
-            with open(temporary, "wb") as out:
-                out.write(_MAGIC + blake2b(body, digest_size=32).digest() + body)
-                out.flush()
-                os.fsync(out.fileno())
+            put(temporary, _MAGIC + blake2b(body, digest_size=32).digest() + body)
             temporary.rename(path)
             fsync(self.folder)
             for old in self._states()[_KEPT:]:
@@ -158,11 +155,10 @@ class EpochLog:
                 self._shorten()
 
     def _append(self, told: Mapping[str, Any]) -> None:
-        line = json.dumps(told, separators=(",", ":")).encode()
         with self._lock:
             self.check()
             try:
-                self._file.write(b"%08x %s\n" % (zlib.crc32(line), line))
+                self._file.write(_line(told))
                 self._file.flush()
                 os.fdatasync(self._file.fileno())
             except OSError as e:
@@ -178,12 +174,7 @@ class EpochLog:
         temporary = self._path.with_suffix(".tmp")
         lines = [{"intent": asdict(i)} for _, i in sorted(self._intents.items())]
         lines += [{"epoch": asdict(x)} for _, x in sorted(self._epochs.items())]
-        with open(temporary, "wb") as out:
-            for told in lines:
-                line = json.dumps(told, separators=(",", ":")).encode()
-                out.write(b"%08x %s\n" % (zlib.crc32(line), line))
-            out.flush()
-            os.fsync(out.fileno())
+        put(temporary, b"".join(map(_line, lines)))
         self._file.close()
         temporary.rename(self._path)
         fsync(self.folder)
@@ -237,6 +228,19 @@ class EpochLog:
     def close(self) -> None:
         """Nothing more will be written."""
         self._file.close()
+
+
+def put(path: Path, data: bytes) -> None:
+    """Write a file for good."""
+    with open(path, "wb") as out:
+        out.write(data)
+        out.flush()
+        os.fsync(out.fileno())
+
+
+def _line(told: Mapping[str, Any]) -> bytes:
+    line = json.dumps(told, separators=(",", ":")).encode()
+    return b"%08x %s\n" % (zlib.crc32(line), line)
 
 
 def _load(path: Path) -> State | None:
