@@ -40,12 +40,10 @@ def test_managed_identity_reads_and_writes_with_its_token(
         assert set(who.asked) == {"https://127.0.0.1"}
 
 
-def test_identity_without_a_token_is_told(
-    broker: Broker, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_identity_without_a_token_is_told(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IDENTITY_ENDPOINT", f"http://127.0.0.1:{free_ports(1)[0]}/token")
     monkeypatch.setenv("IDENTITY_HEADER", "proof")
-    with pytest.raises(BusError, match="no broker answers") as caught:
+    with pytest.raises(BusError, match="no client can be made") as caught:
         open_bus(broker.settings("entra", wait_s=5.0))
     assert "bus.kafka.auth" in str(caught.value)
 
@@ -142,7 +140,7 @@ def test_message_that_the_broker_finds_too_large_ends_the_producer(
         producer.publish(topic, b"x", partition=0)
         producer.flush()
         producer.publish(topic, bytes(50_000), partition=0)
-        with pytest.raises(BusError, match="Lower bus.max_message_bytes"):
+        with pytest.raises(BusError, match=r"Lower bus\.max_message_bytes"):
             producer.flush()
         with pytest.raises(BusError, match="publishes no more"):
             producer.publish(topic, b"y", partition=0)
@@ -202,10 +200,15 @@ def test_producer_waits_while_its_broker_is_away_and_gives_up_in_the_end(
         producer.flush()
         broker.kill()
         taken = 0
-        with pytest.raises(BusError, match=r"could not deliver within 2 s.*Look whether"):
+
+        def publish() -> None:
+            nonlocal taken
             for _ in range(1000):
                 producer.publish(topic, bytes(100_000), partition=0)
                 taken += 1
+
+        with pytest.raises(BusError, match=r"could not deliver within 2 s.*Look whether"):
+            publish()
         assert 5 <= taken <= 12
         producer.close()
         broker.start()

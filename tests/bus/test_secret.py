@@ -97,9 +97,7 @@ def test_key_vault_whose_certificate_nobody_signed_is_refused(
     assert key_vault.tokens == []
 
 
-def test_key_vault_without_the_secret_is_named(
-    key_vault: Server, keys: tuple[Path, Path]
-) -> None:
+def test_key_vault_without_the_secret_is_named(key_vault: Server, keys: tuple[Path, Path]) -> None:
     with pytest.raises(BusError, match=r"secret other cannot be read \(.*SecretNotFound"):
         connection_string(settings(key_vault, keys, vault_secret="other"))
 
