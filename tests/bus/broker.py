@@ -1,4 +1,4 @@
-"""A real Kafka broker on this machine: one KRaft node, jars from Maven Central, ports from the OS."""
+"""A real Kafka broker on this machine: one KRaft node, its jars from Maven Central."""
 
 from __future__ import annotations
 
@@ -111,8 +111,8 @@ class Broker:
         self.start()
 
     def _java(self) -> list[str]:
-        return ["java", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
-                "-Dorg.slf4j.simpleLogger.defaultLogLevel=info", "-cp", f"{self._jars}/*"]  # fmt: skip
+        quick = ["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
+        return ["java", *quick, "-cp", f"{self._jars}/*"]
 
     def start(self) -> None:
         log = self.folder / "broker.log"

@@ -60,9 +60,8 @@ def test_topic_needs_a_name_that_kafka_takes(bus: Bus, name: str) -> None:
 
 
 def test_topic_that_nobody_made_is_refused_everywhere(bus: Bus, topic: str) -> None:
-    with bus.producer("test") as producer:
-        with pytest.raises(BusError, match="there is no topic"):
-            producer.publish(topic, b"a", partition=0)
+    with bus.producer("test") as producer, pytest.raises(BusError, match="there is no topic"):
+        producer.publish(topic, b"a", partition=0)
     for asked in (bus.partitions, bus.ends, bus.begins, bus.groups):
         with pytest.raises(BusError, match="there is no topic"):
             asked(topic)
@@ -76,9 +75,9 @@ def test_topic_that_nobody_made_is_refused_everywhere(bus: Bus, topic: str) -> N
 
 def test_partition_that_a_topic_lacks_is_refused(bus: Bus, topic: str) -> None:
     bus.create(topic, 2)
-    with bus.producer("test") as producer:
-        with pytest.raises(BusError, match="no partition 2; allowed: 0 to 1"):
-            producer.publish(topic, b"a", partition=2)
+    refused = pytest.raises(BusError, match="no partition 2; allowed: 0 to 1")
+    with bus.producer("test") as producer, refused:
+        producer.publish(topic, b"a", partition=2)
     for partition in (2, -1):
         with pytest.raises(BusError, match="no partition"):
             bus.reader(topic, {partition: 0})
