@@ -95,7 +95,6 @@ def _write(opened: Any, *given: Any, real: Callable[..., None] = commit.write) -
     if inside:
         # The kernel ends the process wherever it is, in Rust or in a system call.
         Path(_fault["mark"]).write_text("inside")
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.setitimer(signal.ITIMER_REAL, _fault["after"])
     real(opened, *given)
     if inside:
@@ -150,6 +149,7 @@ def install() -> None:
 
 def _child(asked: dict[str, Any]) -> int:
     os.setsid()
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
     out = os.open(asked["out"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
     os.dup2(out, 1)
     os.dup2(out, 2)
