@@ -24,6 +24,16 @@ ES = {"schema": "mbo", "symbols": ["ESH4"]}
 ALL = {"schema": "mbo"}
 
 
+class Wall:
+    """A wall clock that goes when it is told to, ns."""
+
+    def __init__(self) -> None:
+        self.now = 0
+
+    def __call__(self) -> int:
+        return self.now
+
+
 @dataclass
 class Heard:
     """What came, in its order. others: (MBO records before it, the message)."""

@@ -15,20 +15,10 @@ from spymaster.feed.dbn_definitions import read_definitions
 from spymaster.feed.gateway import Fault, Gateway
 from spymaster.feed.gateway.tape import Tape, tape_file
 from tests.e2e.scenes import SHORT, market, mbo, records
-from tests.gateway.client import ALL, ES, Heard, hear, merge
+from tests.gateway.client import ALL, ES, Heard, Wall, hear, merge
 from tests.real_data import es_definitions, es_mbo
 
 NS = 10**9
-
-
-class Wall:
-    """A wall clock that goes when it is told to, ns."""
-
-    def __init__(self) -> None:
-        self.now = 0
-
-    def __call__(self) -> int:
-        return self.now
 
 
 @pytest.fixture

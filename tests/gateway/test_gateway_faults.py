@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import databento
@@ -10,7 +11,7 @@ import pytest
 
 from spymaster.errors import ContractError
 from spymaster.feed.gateway import KINDS, Fault, Gateway, parse_fault
-from tests.gateway.client import ALL, ES, Heard, hear
+from tests.gateway.client import ALL, ES, Heard, Wall, hear
 
 N = 3_001
 
@@ -52,15 +53,20 @@ def test_a_stalled_gateway_that_ends_cuts_the_record(files: list[Path], feed: np
 
 
 def test_silence_from_the_start_sends_not_even_metadata(files: list[Path]) -> None:
-    lines: list[str] = []
-    with Gateway(files, faults=[Fault("silence")], tell=lines.append) as gateway:
+    silent = threading.Event()
+
+    def tell(line: str) -> None:
+        if "silence" in line:
+            silent.set()
+
+    with Gateway(files, faults=[Fault("silence")], tell=tell) as gateway:
         client = databento.Live(key="db-silent", gateway=gateway.host, port=gateway.port)
         client.subscribe("GLBX.MDP3", "mbo")
         client.start()
+        assert silent.wait(60)
         gateway.stop()
         client.block_for_close(timeout=30)
         assert client.metadata is None
-    assert any("silence" in line for line in lines)
 
 
 def test_an_error_message_ends_the_session(files: list[Path], feed: np.ndarray) -> None:
@@ -106,14 +112,15 @@ def test_an_instrument_gets_another_number_in_mid_session(
 
 
 def test_a_replay_may_begin_too_early(files: list[Path], feed: np.ndarray) -> None:
-    start = int(feed["ts_event"][N - 1])
-    faults = [Fault("close", N), Fault("duplicates", 600, connection=2)]
+    broken = 9_001
+    start = int(feed["ts_event"][broken - 1])
+    faults = [Fault("close", broken), Fault("duplicates", 600, connection=2)]
     with Gateway(files, at_end="close", faults=faults) as gateway:
         hear(gateway)
         heard = hear(gateway, {**ALL, "start": start})
-    past = feed[:N][feed["ts_event"][:N] >= start - 600 * 10**9]
+    past = feed[:broken][feed["ts_event"][:broken] >= start - 600 * 10**9]
     assert (past["ts_event"] < start).any()
-    assert heard.mbo.tobytes() == np.concatenate([past, feed[N:]]).tobytes()
+    assert heard.mbo.tobytes() == np.concatenate([past, feed[broken:]]).tobytes()
 
 
 def test_several_faults_of_one_connection_come_in_their_turn(
@@ -143,3 +150,30 @@ def test_a_subscription_of_one_symbol_counts_its_own_records(
         first, second = hear(gateway, ES), hear(gateway, ES)
     assert first.mbo.tobytes() == own[:N].tobytes()
     assert second.mbo.tobytes() == own[N:].tobytes()
+
+
+def test_a_client_that_falls_behind_the_clock_is_warned_or_loses_records(
+    files: list[Path], feed: np.ndarray
+) -> None:
+    begin = int(feed["ts_recv"][0])
+    at_begin = int((feed["ts_recv"] <= begin).sum())
+    for behaviour in ("warn", "skip"):
+        wall = Wall()
+
+        def late(heard: Heard, wall: Wall = wall) -> bool:
+            if heard.count == at_begin and heard.system("heartbeat"):
+                wall.now = 7 * 86_400 * 10**9
+            return bool(heard.errors()) or heard.count == len(feed)
+
+        with Gateway(files, speed=1.0, wall=wall, slow_s=60.0) as gateway:
+            heard = hear(
+                gateway, until=late, heartbeat_interval_s=1, slow_reader_behavior=behaviour
+            )
+        if behaviour == "warn":
+            assert heard.mbo.tobytes() == feed.tobytes()
+            assert [n for n, _ in heard.system("slow_reader_warning")] == [at_begin]
+        else:
+            assert heard.mbo.tobytes() == feed[:at_begin].tobytes()
+            ((_, code, text),) = heard.errors()
+            assert code == "skipped_records_after_slow_reading"
+            assert text == f"Skipped {len(feed) - at_begin} records after slow reading"
