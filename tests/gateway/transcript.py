@@ -101,7 +101,7 @@ def transcript(folder: Path) -> str:
     """Three connections to one market: a broken one, its resume, and one with a snapshot."""
     files = market(folder, 1, 6_000, SHORT)
     feed = [row for path in mbo("mbo", files) for row in records(path)]
-    start = int(feed[7_499]["ts_event"]) - 10**9
+    start = int(feed[7_490]["ts_event"]) - 60 * 10**9
     parent = {"symbols": "ES.FUT", "stype_in": "parent"}
     connections = [
         ("The first connection is broken by its script (`close:7500`)",
