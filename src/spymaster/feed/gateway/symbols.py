@@ -46,9 +46,6 @@ class Symbols:
     def __len__(self) -> int:
         return len({one.raw_symbol for one in self._listed})
 
-    def names(self) -> list[str]:
-        return sorted({one.raw_symbol for one in self._listed})
-
     def _on(self, day: dt.date) -> Mapping[str, Listed]:
         """Every symbol of a UTC day."""
         found: dict[str, Listed] = {}
