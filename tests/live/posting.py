@@ -29,10 +29,14 @@ def post(
     files: Iterable[Path],
     batch_records: int = 1_000,
     marks: bool = True,
+    *,
+    land: bool = True,
+    since: int = 0,
 ) -> int:
     """Publish MBO files, each a connection of its own; returns how many records went.
 
-    Definition files are landed, so that the engine knows what is known before a session.
+    Definition files are landed, so that the engine knows what is known before a session, and MBO
+    files for their symbol mappings, unless not to `land`. `since`: only records from then on.
     """
     paths = list(files)
     LocalEngine(settings).land([p for p in paths if "definition" in p.name])
@@ -42,14 +46,15 @@ def post(
         for path in paths:
             if "definition" in path.name:
                 continue
-            LocalEngine(settings).land([path])
+            if land:
+                LocalEngine(settings).land([path])
             rows = Lake(settings.root).scan("bronze.definitions").to_pylist()
             known = Instruments(Instrument.from_row(r) for r in rows)
             with DbnReader(path) as reader:
                 venue = str(reader.metadata.dataset)
                 post_ = _Connection(producer, settings, venue, known, path.name, marks)
                 for chunk in reader.chunks(batch_records):
-                    sent += post_.records(chunk.records)
+                    sent += post_.records(chunk.records[chunk.records["ts_recv"] >= since])
             producer.flush()
     return sent
 

@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 import pytest
 
 from spymaster.bus import open_bus
+from spymaster.contracts.stream import SUFFIX
+from spymaster.engines.lease import lease_file
 from spymaster.engines.stream.live import LiveEngine
+from spymaster.errors import LakeError
+from spymaster.lake import Lake
+from spymaster.lake.diff import diff
 from spymaster.settings import Settings
 from tests.e2e.scenes import (
     SHORT,
@@ -121,3 +127,91 @@ def test_streamed_sessions_are_those_of_history(
     directions = Counter(r["direction"] for r in rows(root, "silver.level_approach_2m_stream"))
     print(f"{name}: {dict(outcomes)} {dict(directions)}")
     assert outcomes
+
+
+MIDDLE = 1_704_810_900 * 10**9  #: 2024-01-09 14:35 UTC: five minutes into the trigger window
+
+
+def late(root: Path, files: list[Path], land: bool) -> int:
+    """A stream whose topic begins in the middle of the second session; records read."""
+    with open_bus(short(root)) as bus:
+        post(bus, short(root), files, 300, land=land, since=MIDDLE)
+        return LiveEngine(short(root), bus, quiet_s=0.3, intent_records=1_000).run().records
+
+
+def test_stream_that_begins_late_goes_on_from_landed_files(
+    made: Callable[[str], tuple[list[Path], Path]], tmp_path: Path
+) -> None:
+    files, history = made("three mornings")
+    run(short(tmp_path / "root"), files, session_date=date(2024, 1, 8))  # the day before
+    read = late(tmp_path / "root", files, land=True)
+    assert 3_000 < read < 9_000
+    assert len(whole_sessions(tmp_path / "root")) == 2
+    for where in whole_sessions(tmp_path / "root"):
+        for name in TABLES:
+            twin = (name, name + SUFFIX)
+            found = diff(Lake(history), Lake(tmp_path / "root"), twin, where=where)
+            assert found.equal, f"{where}: {found}"
+    first = rows(tmp_path / "root", "silver.bar_5s_stream", "bar_start")
+    assert min(r["bar_start"] for r in first) < MIDDLE
+
+
+def test_stream_that_cannot_know_its_session_is_not_warm_and_makes_no_vectors(
+    made: Callable[[str], tuple[list[Path], Path]], tmp_path: Path
+) -> None:
+    files, history = made("three mornings")
+    root = tmp_path / "root"
+    late(root, files, land=False)
+    assert [s["session_date"] for s in whole_sessions(root)] == ["2024-01-10"]
+    bars = rows(root, "silver.bar_5s_stream", "session_date", "warm", "valid")
+    by_date = {
+        str(d): [b for b in bars if b["session_date"] == d]
+        for d in {b["session_date"] for b in bars}
+    }
+    assert sorted(by_date) == ["2024-01-09", "2024-01-10"]
+    assert not any(b["warm"] or b["valid"] for b in by_date["2024-01-09"])
+    assert all(b["warm"] for b in by_date["2024-01-10"])
+    vectors = rows(root, "gold.setup_vectors_stream", "session_date")
+    assert {str(v["session_date"]) for v in vectors} == {"2024-01-10"}
+    told = {str(r["session_date"]): r for r in rows(root, "silver.session_summary_stream")}
+    assert not told["2024-01-09"]["complete"]
+    assert "the stream began at 2024-01-09 14:35" in told["2024-01-09"]["missing"]
+    # Its levels are not those of the day before: that day is not known.
+    assert rows(history, "gold.setup_vectors", "session_date", session_date=date(2024, 1, 10))
+    levels = rows(root, "silver.session_levels_stream", session_date=date(2024, 1, 10))
+    assert not {r["level_type"] for r in levels} & {"PD_HIGH", "PD_LOW", "PD_CLOSE"}
+
+
+def test_second_stream_on_a_root_is_refused_and_one_that_was_replaced_writes_no_more(
+    made: Callable[[str], tuple[list[Path], Path]], tmp_path: Path
+) -> None:
+    files, _ = made("three mornings")
+    settings = short(tmp_path / "root")
+    with open_bus(settings) as bus:
+        post(bus, settings, files, 200)
+        engine = LiveEngine(settings, bus, quiet_s=0.3, intent_records=500, commit_s=0.2)
+        work, seen = engine._work, []
+
+        def interrupted(*given: object) -> None:
+            work(*given)  # type: ignore[arg-type]
+            seen.append(1)
+            if len(seen) != 4:
+                return
+            with open_bus(settings) as other_bus:
+                second = LiveEngine(settings, other_bus, quiet_s=0.3)
+                with pytest.raises(LakeError, match="another live is at work on this root"):
+                    second.run()
+                # A paused machine comes back: its lock is gone, and another has taken the lease.
+                (tmp_path / "root" / lease_file("live")).unlink()
+                second.run()
+
+        engine._work = interrupted  # type: ignore[method-assign]
+        with pytest.raises(LakeError, match="this process held fence 1, and process"):
+            engine.run()
+    calm = tmp_path / "calm"
+    with open_bus(short(calm)) as bus:
+        post(bus, short(calm), files, 200)
+        LiveEngine(short(calm), bus, quiet_s=0.3).run()
+    for name in TABLES:
+        found = diff(Lake(calm), Lake(tmp_path / "root"), name + SUFFIX)
+        assert found.equal, str(found)

@@ -84,7 +84,7 @@ def certify(
     try:
         again = Lake(scratch)
         made = _make(settings, lake, again, inputs, files, chunk_records, now)
-        difference = _compare(lake, again, s, made)
+        difference = _compare(lake, again, s, made, opened.since)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     row = _row(s, against, files, inputs, difference, chunk_records, now())
@@ -174,12 +174,13 @@ def _show(lake: Lake, name: str, parts: list[Part]) -> None:
         lake.replace(name, partition, [p for p in parts if dict(p.partition) == partition])
 
 
-def _compare(lake: Lake, again: Lake, s: Session, made: Made) -> Difference:
-    """Streamed against recomputed, table by table; of the topic what the files' time covers."""
+def _compare(lake: Lake, again: Lake, s: Session, made: Made, since: int) -> Difference:
+    """Streamed against recomputed, table by table; of the topic what both have the time of."""
     where = {"session_date": s.session_date, "underlier": s.underlier}
     result = Difference()
     ends = [r.last_mark for r in made.reads if r.last_mark is not None]
-    span = (s.input_start, min(max(ends, default=0), s.hull.end + LATENESS_NS) + 1)
+    first = s.input_start if since <= s.hull.start else max(s.input_start, since + 1)
+    span = (first, min(max(ends, default=0), s.hull.end + LATENESS_NS) + 1)
     pairs = [(TOPIC.name, "bronze.mbo", {**where, "ts_recv": span})]
     for layer in ("silver", "gold"):
         for name in MADE[layer]:

@@ -36,6 +36,7 @@ from spymaster.engines.stream.report import Rate
 from spymaster.engines.stream.rows import EpochRows, Key
 from spymaster.engines.stream.session import StreamSession
 from spymaster.engines.stream.start import Start
+from spymaster.engines.stream.warm_start import events_before
 from spymaster.errors import BusError, LakeError
 from spymaster.feed.topic import TOPIC, Batch, Content
 from spymaster.kernel.state import pack, unpack
@@ -443,6 +444,14 @@ class LiveEngine:
         log.info("%s %s begins: %s is selected", name, date, opened.earlier.selected)
         if opened.cold:
             log.warning("%s %s is not warm: %s", name, date, opened.cold)
+        for piece in events_before(self.lake, self.settings, opened.files):
+            if piece is None:
+                s.stages.begin_file()
+            else:
+                self._emit(s, s.stages.advance(*piece))
+        if opened.files:
+            s.stages.begin_file()
+            log.info("%s %s: %d landed files told what was before", name, date, len(opened.files))
         ends = {p: intent.ranges.get(p, (o, o))[0] for p, o in self._offsets.items()}
         feed = TopicFeed(len(ends), self._told)
         for messages in self._between(begins, ends):

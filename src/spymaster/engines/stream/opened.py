@@ -5,7 +5,7 @@ certificate begin with the same.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from spymaster.contracts.stream import SUFFIX
 from spymaster.engines.earlier import Earlier, earlier
 from spymaster.engines.ledger import CONTRACT_DAY, SUMMARY, Ledger
 from spymaster.engines.stream.past import PastSessions
+from spymaster.engines.stream.warm_start import files_before
 from spymaster.feed.topic import TOPIC
 from spymaster.lake import Lake
 from spymaster.lake import lineage as provenance
@@ -30,13 +31,16 @@ READ = (SUMMARY, CONTRACT_DAY, SUMMARY + SUFFIX, CONTRACT_DAY + SUFFIX, "bronze.
 class Opened:
     """A session as it stood when its first record came.
 
-    `cold`: why the stream cannot know the session from its beginning, else None. `versions`: Delta
-    versions that `earlier` was read at.
+    `since`: from when on the stream knows the feed, ns UTC. `files`: landed files that tell what
+    was before. `cold`: why the session cannot be known from its first window on, else None.
+    `versions`: Delta versions that `earlier` was read at.
     """
 
     earlier: Earlier
     inputs_hash: str
     data_version: str
+    since: int
+    files: Sequence[str]
     cold: str | None
     versions: Mapping[str, int | None]
 
@@ -48,6 +52,8 @@ class Opened:
             "earlier": told,
             "inputs_hash": self.inputs_hash,
             "data_version": self.data_version,
+            "since": self.since,
+            "files": list(self.files),
             "cold": self.cold,
             "versions": dict(self.versions),
         }
@@ -61,6 +67,8 @@ class Opened:
             earlier=Earlier(**facts, scale=Scale(*scale) if scale else None),
             inputs_hash=told["inputs_hash"],
             data_version=told["data_version"],
+            since=told["since"],
+            files=told["files"],
             cold=told["cold"],
             versions=told["versions"],
         )
@@ -85,10 +93,15 @@ def open_session(
     ledger = Ledger(lake, streamed=True)
     past.into(ledger)
     found = earlier(ledger, session, settings.of(session.underlier), instruments)
-    cold = None
+    cold, files = None, []
     if since > session.hull.start:
+        files = [row["path"] for row in files_before(lake, session, since)]
+    if since > session.hull.start and not files:
         at = dt.datetime.fromtimestamp(since / 1e9, dt.UTC)
-        cold = f"the stream began at {at:%Y-%m-%d %H:%M:%S}Z, after the session's first window"
+        cold = (
+            f"the stream began at {at:%Y-%m-%d %H:%M:%S}Z, after the session's first window, and "
+            "no landed files reach from before that window to then"
+        )
     version = provenance.data_version(
         [f"{TOPIC}/{partition} from {offset}" for partition, offset in begins.items()],
         provenance.contracts_version(),
@@ -96,4 +109,4 @@ def open_session(
         settings.config_hash(session.underlier),
         found.hash,
     )
-    return Opened(found, found.hash, version, cold, versions)
+    return Opened(found, found.hash, version, since, files, cold, versions)
