@@ -8,6 +8,7 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from hashlib import blake2b
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -25,6 +26,7 @@ CONFIG_FILE = "spymaster.toml"
 Clock = Annotated[str, AfterValidator(lambda text: clock_text(clock_seconds(text)))]
 WindowText = Annotated[str, AfterValidator(window_text)]
 AtLeastOne = Annotated[int, Field(ge=1)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 #: A folder of the lake and a part of an environment variable.
 Root = Annotated[str, Field(pattern=r"^[A-Z0-9][A-Z0-9.]*$")]
 Name = Annotated[str, Field(min_length=1)]
@@ -93,6 +95,65 @@ class UnderlierSettings(_Frozen):
         return self
 
 
+class EmbeddedBusSettings(_Frozen):
+    """How long the embedded bus keeps messages that every group has read; sizes per topic."""
+
+    keep_hours: Positive = 24.0
+    keep_bytes: AtLeastOne = 4_000_000_000
+    max_bytes: AtLeastOne = 16_000_000_000
+
+
+class KafkaSettings(_Frozen):
+    """Where the brokers are, and how to prove who we are. Secrets are named, never given."""
+
+    servers: Name = "localhost:9092"
+    auth: Literal["none", "connection_string", "entra"] = "none"
+    ca: str = ""
+    connection_string_variable: str = "SPYMASTER_EVENT_HUBS"
+    vault: str = ""
+    vault_secret: str = ""
+    vault_ca: str = ""
+    vault_strict: bool = True
+    compression: Literal["none", "gzip"] = "none"
+    create_topics: bool = True
+
+    @model_validator(mode="after")
+    def _secret_in_vault_has_a_name(self) -> KafkaSettings:
+        if bool(self.vault) != bool(self.vault_secret):
+            raise ValueError(
+                "vault and vault_secret go together: the vault's URL, and a name in it"
+            )
+        return self
+
+
+class BusSettings(_Frozen):
+    """Which bus, how topics are cut, and how long a producer waits for room, a lock or a broker."""
+
+    kind: Literal["embedded", "kafka"] = "embedded"
+    partitions: AtLeastOne = 1
+    max_message_bytes: AtLeastOne = 1_000_000
+    buffer_bytes: AtLeastOne = 8_000_000
+    wait_s: Positive = 60.0
+    embedded: EmbeddedBusSettings = EmbeddedBusSettings()
+    kafka: KafkaSettings = KafkaSettings()
+
+    @model_validator(mode="after")
+    def _sizes_nest(self) -> BusSettings:
+        sizes = {
+            "max_message_bytes": self.max_message_bytes,
+            "buffer_bytes": self.buffer_bytes,
+            "embedded.keep_bytes": self.embedded.keep_bytes,
+            "embedded.max_bytes": self.embedded.max_bytes,
+        }
+        names = list(sizes)
+        for small, large in pairwise(names):
+            if sizes[small] > sizes[large]:
+                raise ValueError(f"{small} {sizes[small]} is above {large} {sizes[large]}")
+        if self.embedded.max_bytes - self.embedded.keep_bytes < self.buffer_bytes:
+            raise ValueError("embedded.max_bytes leaves no room for buffer_bytes above keep_bytes")
+        return self
+
+
 DEFAULTS: Mapping[str, Any] = {
     "root": "./spymaster-data",
     "underlier": {
@@ -122,6 +183,7 @@ class Settings(_Frozen):
             name: UnderlierSettings(**values) for name, values in DEFAULTS["underlier"].items()
         }
     )
+    bus: BusSettings = BusSettings()
 
     @classmethod
     def load(cls, config: Path | None = None, **overrides: Any) -> Settings:
@@ -196,7 +258,10 @@ def _environment() -> dict[str, Any]:
 
 def _keys(parts: list[str]) -> list[str]:
     """An underlier's name is upper case, all other keys are lower case."""
-    return [p.upper() if n == 1 else p.lower() for n, p in enumerate(parts)]
+    lower = [part.lower() for part in parts]
+    if lower[0] == "underlier" and len(parts) > 1:
+        lower[1] = parts[1].upper()
+    return lower
 
 
 def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
@@ -245,9 +310,19 @@ def _source(path: tuple[str, ...], sources: list[tuple[str, dict[str, Any]]]) ->
 
 
 def _allowed(path: tuple[str, ...]) -> list[str]:
-    models: dict[str, type[BaseModel]] = {"windows": WindowSettings, "approach": ApproachSettings}
-    by_depth: dict[int, type[BaseModel]] = {1: Settings, 3: UnderlierSettings}
-    model = by_depth.get(len(path)) or models[path[2]]
+    """The keys of the table in which the key at `path` lies."""
+    model: type[BaseModel] = Settings
+    rest = list(path[:-1])
+    while rest:
+        part = rest.pop(0)
+        if model is Settings and part == "underlier":
+            model = UnderlierSettings
+            del rest[:1]
+        else:
+            kind = model.model_fields[part].annotation
+            assert isinstance(kind, type)
+            assert issubclass(kind, BaseModel)
+            model = kind
     return list(model.model_fields)
 
 

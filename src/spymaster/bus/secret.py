@@ -1,0 +1,79 @@
+"""A secret's value, taken from where the settings name it, and never shown."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from spymaster.errors import BusError
+from spymaster.settings import KafkaSettings
+
+
+class Secret:
+    """Holds a value that no repr, log line or error text shows; `reveal` gives it to a client."""
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        return self._value
+
+    def __repr__(self) -> str:
+        return "Secret(...)"
+
+    def __reduce__(self) -> Any:
+        raise TypeError("a secret is not pickled; let the other process read it where it lies")
+
+
+def connection_string(settings: KafkaSettings) -> Secret:
+    """The Event Hubs connection string, from Key Vault if one is named, else the environment.
+
+    Raises BusError when it is not there, or is no connection string.
+    """
+    if settings.vault:
+        where = f"{settings.vault} secret {settings.vault_secret}"
+        value = _from_vault(settings)
+    else:
+        where = f"environment variable {settings.connection_string_variable}"
+        value = os.environ.get(settings.connection_string_variable, "").strip()
+    if not value:
+        raise BusError(
+            f"bus: {where} is empty. Put the Event Hubs connection string there, or name another "
+            "place in [bus.kafka]: connection_string_variable, or vault and vault_secret."
+        )
+    if not value.startswith("Endpoint=sb://") or "SharedAccessKey=" not in value:
+        raise BusError(
+            f"bus: {where} holds no connection string; allowed: Endpoint=sb://...;"
+            "SharedAccessKeyName=...;SharedAccessKey=... as the portal shows it."
+        )
+    return Secret(value)
+
+
+def _from_vault(settings: KafkaSettings) -> str:
+    azure = azure_packages()
+    client = azure.SecretClient(
+        settings.vault,
+        azure.DefaultAzureCredential(),
+        verify_challenge_resource=settings.vault_strict,
+        connection_verify=settings.vault_ca or True,
+    )
+    try:
+        with client:
+            return (client.get_secret(settings.vault_secret).value or "").strip()
+    except (azure.AzureError, ValueError) as e:
+        said = str(e).splitlines()[0]
+        raise BusError(
+            f"bus: {settings.vault} secret {settings.vault_secret} cannot be read ({said}). Give "
+            "this identity the role Key Vault Secrets User, and look at the vault's URL."
+        ) from None
+
+
+def azure_packages() -> Any:
+    """The Azure clients, which only some need."""
+    try:
+        from spymaster.bus import azure
+    except ImportError as e:
+        raise BusError(
+            f"bus: Event Hubs needs {e.name}. Install it: pip install 'spymaster[azure]'."
+        ) from e
+    return azure
