@@ -1,4 +1,7 @@
-"""One writer per pipeline: all historical runs of a root are one, and the second is refused."""
+"""One writer per pipeline: all historical runs of a root are one, and the second is refused.
+
+Whatever else may run only once has a lease of its own, at a path of its own.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ HISTORY = "lake/checkpoints/history/lease.json"
 
 
 class Lease:
-    """A root's lease, held by a lock that the operating system drops when the process dies.
+    """A root's lease on one kind of work, held by a lock that the system drops with the process.
 
     The file tells who holds it (process, host, since) and counts the holders (`fence`). What
     holders that died left behind is found by their `owner`: `unfinished` are those names, kept
@@ -27,8 +30,16 @@ class Lease:
     is what stands between two writers.
     """
 
-    def __init__(self, place: Place, owner: str, now: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        place: Place,
+        owner: str,
+        now: Callable[[], int],
+        path: str = HISTORY,
+        work: str = "run",
+    ) -> None:
         self.unfinished: list[str] = []
+        self._path, self._work = path, work
         self._place, self._owner, self._now = place, owner, now
         self._file: TextIO | None = None
         self._row: dict[str, Any] = {}
@@ -36,8 +47,8 @@ class Lease:
     def __enter__(self) -> Lease:
         if self._place.local is None:
             return self
-        path = self._place.local / HISTORY
-        self._place.make_folder(HISTORY.rpartition("/")[0])
+        path = self._place.local / self._path
+        self._place.make_folder(self._path.rpartition("/")[0])
         try:
             file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+", encoding="utf-8")
         except OSError as e:
@@ -48,7 +59,7 @@ class Lease:
             told = self._read(file)
             file.close()
             raise LakeError(
-                f"{self._place.root}: another run is at work on this root: {_holder(told)}. One "
+                f"{self._place.root}: another {self._work} is at work on this root: {_holder(told)}. One "
                 "writer at a time is allowed; wait until it ends, or stop it. Nothing was changed."
             ) from None
         before = self._read(file)
@@ -116,7 +127,7 @@ class Lease:
             os.fsync(self._file.fileno())
         except OSError as e:
             raise LakeError(
-                f"{self._place.uri(HISTORY)}: cannot be written ({e.strerror or e})."
+                f"{self._place.uri(self._path)}: cannot be written ({e.strerror or e})."
             ) from e
 
 
