@@ -1,4 +1,4 @@
-"""The verbs: land, hist, plan, show, diff, tables, simulate, demo, settings."""
+"""The verbs: land, hist, plan, show, diff, tables, simulate, replay, demo, settings."""
 
 from __future__ import annotations
 
@@ -332,6 +332,81 @@ def simulate(
     for path in made.files:
         tell(path)
     tell(f"{made.records:,} records in {len(made.files)} files; {made.truth} tells the outcomes")
+
+
+def _faults(value: bool) -> None:
+    if value:
+        from spymaster.cli.replay import show_faults
+
+        show_faults()
+        raise typer.Exit
+
+
+@app.command()
+def replay(
+    files: Files,
+    speed: Annotated[
+        str, typer.Option(help="1x as the market was, 60x faster, max: as fast as clients read.")
+    ] = "1x",
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="0: one that the system chooses.")
+    ] = 13000,
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    begin: Annotated[
+        str | None,
+        typer.Option("--from", help="Where the feed's clock starts, UTC.", metavar="TIME"),
+    ] = None,
+    key: Annotated[
+        str | None,
+        typer.Option(
+            envvar="SPYMASTER_GATEWAY_KEY", help="The only key let in; else any.", metavar="KEY"
+        ),
+    ] = None,
+    at_end: Annotated[
+        str, typer.Option(help="heartbeat: the feed falls silent; close: it ends.")
+    ] = "heartbeat",
+    fault: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="What goes wrong: KIND[:N[:K]][@CONNECTION]; --faults lists them.", metavar="FAULT"
+        ),
+    ] = None,
+    faults: Annotated[
+        bool,
+        typer.Option("--faults", callback=_faults, is_eager=True, help="List the faults."),
+    ] = False,
+    replay_hours: Annotated[
+        float | None,
+        typer.Option(min=0, help="How far back `start` may reach; else to the beginning."),
+    ] = None,
+    once: Annotated[
+        bool, typer.Option("--once", help="End when the first connection has closed.")
+    ] = False,
+) -> None:
+    """Play DBN files as a live feed: a server to which Databento's own client connects.
+
+    docs/replay.md tells what it plays and what it does not.
+
+    Example: spymaster replay ./market/*.dbn.zst --speed 60x
+
+    Example: spymaster replay day.mbo.dbn.zst --from 2023-12-25T23:00 --speed max --port 0
+
+    Example: spymaster replay day.mbo.dbn.zst --fault reset:5000 --fault gap:100:20@2
+    """
+    from spymaster.cli.replay import replay_files
+
+    replay_files(
+        files,
+        speed,
+        begin,
+        fault or [],
+        host=host,
+        port=port,
+        key=key,
+        at_end=at_end,
+        replay_hours=replay_hours,
+        once=once,
+    )
 
 
 @app.command()
