@@ -59,8 +59,9 @@ class Lease:
             told = self._read(file)
             file.close()
             raise LakeError(
-                f"{self._place.root}: another {self._work} is at work on this root: {_holder(told)}. One "
-                "writer at a time is allowed; wait until it ends, or stop it. Nothing was changed."
+                f"{self._place.root}: another {self._work} is at work on this root: "
+                f"{_holder(told)}. One writer at a time is allowed; wait until it ends, or stop "
+                "it. Nothing was changed."
             ) from None
         before = self._read(file)
         self.unfinished = list(before.get("unfinished", []))

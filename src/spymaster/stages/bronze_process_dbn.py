@@ -71,6 +71,11 @@ class BronzeProcessDBN:
         """The highest ts_recv of the feed so far, ns UTC: its clock mark."""
         return None if self._high[0] == NONE else int(self._high[0])
 
+    @property
+    def instruments(self) -> Instruments:
+        """What is known of instruments so far."""
+        return self._instruments
+
     def advance(self, records: NDArray[Any], learnt: Sequence[Learnt] = ()) -> Processed:
         """Take DBN records (`MBO_RECORD`) in feed order.
 
