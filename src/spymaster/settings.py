@@ -12,7 +12,15 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 from pydantic_core import ErrorDetails
 
 from spymaster.errors import ContractError
@@ -30,6 +38,10 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 #: A folder of the lake and a part of an environment variable.
 Root = Annotated[str, Field(pattern=r"^[A-Z0-9][A-Z0-9.]*$")]
 Name = Annotated[str, Field(min_length=1)]
+#: A list, or from the environment text with commas.
+Symbols = Annotated[
+    tuple[Name, ...], BeforeValidator(lambda v: v.split(",") if isinstance(v, str) else v)
+]
 
 
 class _Frozen(BaseModel):
@@ -154,6 +166,58 @@ class BusSettings(_Frozen):
         return self
 
 
+class SymbolSettings(_Frozen):
+    """What is subscribed for an underlier, by Databento's kinds of symbol."""
+
+    parent: Symbols = ()
+    raw_symbol: Symbols = ()
+    instrument_id: Symbols = ()
+
+
+class FeedSettings(_Frozen):
+    """The live feed: what is subscribed, where, with whose key, and how patiently.
+
+    `gateway`: a host in place of Databento's own. `definitions_s`: how long records wait for the
+    definitions. `good_s`: a connection that ran so long starts the backoff anew.
+    """
+
+    symbols: dict[Root, SymbolSettings] = Field(
+        default_factory=lambda: {
+            name: SymbolSettings(**values) for name, values in DEFAULTS["feed"]["symbols"].items()
+        }
+    )
+    gateway: str = ""
+    port: Annotated[int, Field(ge=1, le=65_535)] = 13_000
+    key_variable: Name = "DATABENTO_API_KEY"
+    vault: str = ""
+    vault_secret: str = ""
+    vault_ca: str = ""
+    vault_strict: bool = True
+    heartbeat_s: Annotated[int, Field(ge=1, le=1_800)] = 30
+    first_record_s: Positive = 30.0
+    definitions_s: Positive = 20.0
+    backoff_first_s: Positive = 0.5
+    backoff_longest_s: Positive = 60.0
+    good_s: Positive = 60.0
+    horizon_hours: Positive = 24.0
+    slow_reader_behavior: Literal["warn", "skip"] = "warn"
+    compression: Literal["none", "zstd"] = "none"
+    buffer_records: AtLeastOne = 500_000
+
+    @model_validator(mode="after")
+    def _secret_in_vault_has_a_name(self) -> FeedSettings:
+        if bool(self.vault) != bool(self.vault_secret):
+            raise ValueError(
+                "vault and vault_secret go together: the vault's URL, and a name in it"
+            )
+        if self.backoff_first_s > self.backoff_longest_s:
+            raise ValueError(
+                f"backoff_first_s {self.backoff_first_s:g} is above backoff_longest_s"
+                f" {self.backoff_longest_s:g}"
+            )
+        return self
+
+
 DEFAULTS: Mapping[str, Any] = {
     "root": "./spymaster-data",
     "underlier": {
@@ -171,6 +235,12 @@ DEFAULTS: Mapping[str, Any] = {
             "approach": {"touch_ticks": 20, "barrier_ticks": 150},
         },
     },
+    "feed": {
+        "symbols": {
+            "ES": {"parent": ("ES.FUT", "ES.OPT")},
+            "TSLA": {"raw_symbol": ("TSLA",)},
+        },
+    },
 }
 
 
@@ -183,6 +253,7 @@ class Settings(_Frozen):
             name: UnderlierSettings(**values) for name, values in DEFAULTS["underlier"].items()
         }
     )
+    feed: FeedSettings = Field(default_factory=FeedSettings)
     bus: BusSettings = BusSettings()
 
     @classmethod
@@ -259,9 +330,8 @@ def _environment() -> dict[str, Any]:
 def _keys(parts: list[str]) -> list[str]:
     """An underlier's name is upper case, all other keys are lower case."""
     lower = [part.lower() for part in parts]
-    if lower[0] == "underlier" and len(parts) > 1:
-        lower[1] = parts[1].upper()
-    return lower
+    at = 2 if lower[:2] == ["feed", "symbols"] else 1 if lower[0] == "underlier" else len(parts)
+    return lower[:at] + [part.upper() for part in parts[at : at + 1]] + lower[at + 1 :]
 
 
 def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
@@ -317,6 +387,9 @@ def _allowed(path: tuple[str, ...]) -> list[str]:
         part = rest.pop(0)
         if model is Settings and part == "underlier":
             model = UnderlierSettings
+            del rest[:1]
+        elif model is FeedSettings and part == "symbols":
+            model = SymbolSettings
             del rest[:1]
         else:
             kind = model.model_fields[part].annotation

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import Any, Protocol
 
 from spymaster.errors import BusError
 from spymaster.settings import KafkaSettings
@@ -32,7 +32,7 @@ def connection_string(settings: KafkaSettings) -> Secret:
     """
     if settings.vault:
         where = f"{settings.vault} secret {settings.vault_secret}"
-        value = _from_vault(settings)
+        value = from_vault(settings, "bus")
     else:
         where = f"environment variable {settings.connection_string_variable}"
         value = os.environ.get(settings.connection_string_variable, "").strip()
@@ -49,8 +49,22 @@ def connection_string(settings: KafkaSettings) -> Secret:
     return Secret(value)
 
 
-def _from_vault(settings: KafkaSettings) -> str:
-    azure = azure_packages()
+class Vault(Protocol):
+    """Where a secret lies: settings of any section that names a vault."""
+
+    @property
+    def vault(self) -> str: ...
+    @property
+    def vault_secret(self) -> str: ...
+    @property
+    def vault_ca(self) -> str: ...
+    @property
+    def vault_strict(self) -> bool: ...
+
+
+def from_vault(settings: Vault, who: str) -> str:
+    """A secret's text from Key Vault; BusError, which `who` begins, when it cannot be read."""
+    azure = azure_packages(who)
     client = azure.SecretClient(
         settings.vault,
         azure.DefaultAzureCredential(),
@@ -63,17 +77,17 @@ def _from_vault(settings: KafkaSettings) -> str:
     except (azure.AzureError, ValueError) as e:
         said = str(e).splitlines()[0]
         raise BusError(
-            f"bus: {settings.vault} secret {settings.vault_secret} cannot be read ({said}). Give "
+            f"{who}: {settings.vault} secret {settings.vault_secret} cannot be read ({said}). Give "
             "this identity the role Key Vault Secrets User, and look at the vault's URL."
         ) from None
 
 
-def azure_packages() -> Any:
+def azure_packages(who: str = "bus") -> Any:
     """The Azure clients, which only some need."""
     try:
         from spymaster.bus import azure
     except ImportError as e:
         raise BusError(
-            f"bus: Event Hubs needs {e.name}. Install it: pip install 'spymaster[azure]'."
+            f"{who}: Azure needs {e.name}. Install it: pip install 'spymaster[azure]'."
         ) from e
     return azure

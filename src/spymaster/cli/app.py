@@ -1,4 +1,4 @@
-"""The verbs: land, hist, plan, show, diff, tables, simulate, replay, demo, settings."""
+"""The verbs: land, hist, plan, show, diff, tables, simulate, replay, ingest, demo, settings."""
 
 from __future__ import annotations
 
@@ -407,6 +407,48 @@ def replay(
         at_end=at_end,
         replay_hours=replay_hours,
         once=once,
+    )
+
+
+@app.command()
+def ingest(
+    dataset: Annotated[
+        str | None,
+        typer.Option(help="Only this one; else every configured underlier's venue."),
+    ] = None,
+    gateway: Annotated[
+        str | None,
+        typer.Option(help="In place of Databento's: HOST:PORT.", metavar="HOST:PORT"),
+    ] = None,
+    once: Annotated[
+        bool, typer.Option("--once", help="End when the gateway closes in order.")
+    ] = False,
+    health: Annotated[
+        int | None,
+        typer.Option(min=0, max=65535, help="Serve /healthz and /readyz here; 0: a free port."),
+    ] = None,
+    health_host: Annotated[str, typer.Option(help="The address for --health.")] = "127.0.0.1",
+    config: Config = None,
+    root: Root = None,
+) -> None:
+    """Bring the live feed onto the topic mbo_raw, and every connection into a DBN file.
+
+    The key is in DATABENTO_API_KEY, or where [feed] says. Ctrl-C ends it in order; what was
+    interrupted otherwise is taken up by the next start. docs/live.md tells the rest.
+
+    Example: spymaster ingest --dataset GLBX.MDP3 --health 8080
+
+    Example: spymaster ingest --gateway 127.0.0.1:13000 --once
+    """
+    from spymaster.cli.ingest import run_ingest
+
+    run_ingest(
+        Settings.load(config, root=root),
+        dataset,
+        gateway,
+        once=once,
+        health=health,
+        health_host=health_host,
     )
 
 

@@ -11,8 +11,9 @@ from types import FrameType
 from spymaster.bus import open_bus
 from spymaster.cli.console import errors, tell
 from spymaster.engines.stream.live import LiveEngine
-from spymaster.engines.stream.report import Health, StatusFile
+from spymaster.engines.stream.report import StatusFile
 from spymaster.engines.warm import warm_up
+from spymaster.feed.ingest.status import Health
 from spymaster.settings import Settings
 
 
@@ -46,7 +47,7 @@ def run_live(
                 engine.begin_anew()
             status = stack.enter_context(StatusFile(settings.root, "live", engine.status))
             if health is not None:
-                probe = stack.enter_context(Health(status.told, health))
+                probe = stack.enter_context(Health("127.0.0.1", health, lambda: [status.told()]))
                 tell(f"health: http://127.0.0.1:{probe.port}/healthz and /readyz")
             tell(f"live: {settings.bus.kind} bus, {settings.root}; Ctrl-C drains and ends")
             counters = engine.run(stop)

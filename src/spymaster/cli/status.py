@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from typing import Any
 
+import numpy as np
 from rich.table import Table
 
 from spymaster.cli.console import tell, tell_table
@@ -34,7 +37,7 @@ def show_status(settings: Settings, *, as_json: bool) -> None:
             )
         for told in found:
             state = str(told.get("state", "?"))
-            if not told["runs"] and state not in ("ended", "failed"):
+            if not told["runs"] and state not in ("stopped", "failed"):
                 state = f"gone ({told['age_s']:.0f} s silent)"
             listing.add_row(
                 str(told["process"]),
@@ -42,18 +45,25 @@ def show_status(settings: Settings, *, as_json: bool) -> None:
                 f"{int(told.get('records', 0)):,}",
                 f"{float(told.get('records_per_s', 0)):,.0f}/s",
                 _seconds(told.get("lag_s")),
-                str(told.get("watermark", "-")),
-                str(told.get("detail", "")),
+                _time(told.get("last_ts_recv")),
+                str(told.get("detail") or _detail(told)),
             )
         tell_table(listing)
         for told in found:
-            for line in told.get("waiting") or ():
-                tell(f"{told['process']} waits: {line}")
-            if told.get("error"):
-                tell(f"{told['process']} failed: {told['error']}")
+            if told.get("last_error"):
+                tell(f"{told['process']}: {told['last_error']}")
     if gaps:
         last = max(gaps, key=lambda g: g["to_ts"])
         tell(f"{len(gaps)} gaps in the feed are noted; the last: {last['reason']}")
+
+
+def _time(ts: object) -> str:
+    return "-" if ts is None else f"{np.datetime64(int(str(ts)), 'ns')}Z"
+
+
+def _detail(told: Mapping[str, Any]) -> str:
+    names = ("connections", "reconnects", "skipped", "refused", "backwards", "open_gap")
+    return ", ".join(f"{told[n]} {n.replace('_', ' ')}" for n in names if told.get(n))
 
 
 def _seconds(value: object) -> str:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from spymaster.engines.bronze_file import FileMade, FileRead
+from spymaster.engines.captured_gaps import CapturedGaps
 from spymaster.engines.inputs import Inputs
 from spymaster.engines.session_run import SessionMade, SessionRun
 from spymaster.engines.source import BronzeSource, DbnSource, Source
@@ -130,6 +131,7 @@ class _Work:
         self._run = (
             None if job.inputs is None else SessionRun(into, settings, job.inputs, job.layers)
         )
+        self._gaps = CapturedGaps(lake)
 
     def run(self) -> None:
         for day, rows in self._job.days:
@@ -151,6 +153,9 @@ class _Work:
             return
         marks = []
         for row in sorted(rows, key=lambda r: (r["start"], r["path"])):
+            if run is not None:
+                for gap in self._gaps.before(row):
+                    run.gap(gap["from_ts"], gap["reason"])
             read = self._read(row)
             if read.last_mark is not None:
                 marks.append(read.last_mark)

@@ -1,4 +1,7 @@
-"""One writer per pipeline: all historical runs of a root are one, and the second is refused."""
+"""One writer per pipeline: all historical runs of a root are one, and the second is refused.
+
+Whatever else may run only once has a lease of its own, at a path of its own.
+"""
 
 from __future__ import annotations
 
@@ -56,9 +59,9 @@ class Lease:
             told = self._read(file)
             file.close()
             raise LakeError(
-                f"{self._place.root}: another {_RUNS.get(self._pipeline, self._pipeline)} is at "
-                f"work on this root: {_holder(told)}. One writer at a time is allowed; wait until "
-                "it ends, or stop it. Nothing was changed."
+                f"{self._place.root}: another {_called(self._pipeline)} is at work on this root: "
+                f"{_holder(told)}. One writer at a time is allowed; wait until it ends, or stop "
+                "it. Nothing was changed."
             ) from None
         before = self._read(file)
         self.unfinished = list(before.get("unfinished", []))
@@ -150,8 +153,27 @@ class Lease:
             ) from e
 
 
-#: What a person calls the holder.
-_RUNS = {HISTORY: "run"}
+def others_at_work(place: Place, pipeline: str) -> bool:
+    """Does a process hold the lease of another pipeline of this root?"""
+    if place.local is None:
+        return True
+    folder = place.local / "lake/checkpoints"
+    for path in folder.glob("**/lease.json"):
+        if path == place.local / lease_file(pipeline):
+            continue
+        with path.open("rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except OSError:
+                return True
+    return False
+
+
+def _called(pipeline: str) -> str:
+    """What a person calls the holder."""
+    what, _, of = pipeline.partition("/")
+    name = {HISTORY: "run", "live": "stream engine", "ingest": "ingestor"}.get(what, what)
+    return f"{name} of {of}" if of else name
 
 
 def _holder(row: dict[str, Any]) -> str:

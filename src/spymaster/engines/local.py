@@ -20,7 +20,7 @@ from typing import Any
 
 from spymaster.engines.bronze_file import FileRead, show_file
 from spymaster.engines.job import Job, Made, Progress, make, told
-from spymaster.engines.lease import Lease
+from spymaster.engines.lease import HISTORY, Lease, others_at_work
 from spymaster.engines.ledger import Ledger
 from spymaster.engines.parallel import Hands, run_parallel
 from spymaster.engines.plan import Dates, Planner, Step
@@ -119,13 +119,14 @@ class LocalEngine:
         with Lease(self.lake.place, self._run_id, self.now) as lease:
             self._leased = True
             try:
+                alone = not others_at_work(self.lake.place, HISTORY)
                 if lease.unfinished:
-                    sweep(self.lake, lease.unfinished)
+                    sweep(self.lake, lease.unfinished, loose=alone)
                     lease.swept()
                 yield
                 if self.report.failed:
                     # Whatever failed may have left files; nothing is being written any more.
-                    sweep(self.lake, [self._run_id])
+                    sweep(self.lake, [self._run_id], loose=alone)
                 else:
                     compact(self.lake, self.now())
             finally:
@@ -317,7 +318,7 @@ class LocalEngine:
         finally:
             workers.stop()
             # A worker that was killed, or stopped, leaves files that no commit will name.
-            sweep(self.lake, [self._run_id])
+            sweep(self.lake, [self._run_id], loose=not others_at_work(self.lake.place, HISTORY))
 
     def _job(self, planner: Planner, s: Session, how: How) -> Job:
         days = [f"{d:%Y%m%d}" for d in s.utc_days()]

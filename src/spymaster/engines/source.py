@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from spymaster.engines.bronze_file import BronzeFile, FileMade, FileRead
 from spymaster.errors import SourceError
+from spymaster.feed.capture_name import captured_batch
+from spymaster.feed.control import Control
 from spymaster.feed.dbn import DbnReader
 from spymaster.lake import Lake
 from spymaster.market.identify import Instrument
@@ -64,12 +66,19 @@ class DbnSource:
             self.last_read = self._bronze.last_read
             return
         self.last_read = read = FileRead(row["path"])
-        stage = BronzeProcessDBN(row["dataset"], self._instruments, self._settings.underlier)
+        batch, instruments = captured_batch(row["path"]), self._instruments
+        if batch is not None:
+            # A capture's own word holds from its place on, as it did when it was live.
+            instruments = instruments.without(batch)
+        stage = BronzeProcessDBN(row["dataset"], instruments, self._settings.underlier)
         into = None if row["path"] in self._seen else BronzeFile(self._into, row, stage, now)
         try:
             with DbnReader(local_path(self._lake, row["path"])) as reader:
+                mixed = reader.metadata.schema is None
+                control = Control(reader.metadata, self._settings.underlier, batch)
                 for chunk in reader.chunks(self._chunk):
-                    done = stage.advance(chunk.records)
+                    learnt = control.take(chunk) if mixed else ()
+                    done = stage.advance(chunk.records, learnt)
                     read.records += len(chunk.records)
                     read.skipped += done.skipped
                     read.refused += len(done.refused)

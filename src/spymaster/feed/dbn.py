@@ -15,7 +15,7 @@ from spymaster.feed import dbn_records as dbn
 from spymaster.feed.dbn_header import file_day, open_source, read_metadata, schema_of
 from spymaster.feed.dbn_records import MBO_RECORD
 
-__all__ = ["MBO_RECORD", "Chunk", "Damage", "DbnReader", "Other", "file_day"]
+__all__ = ["MBO_RECORD", "Chunk", "Damage", "DbnReader", "Other", "cut", "file_day"]
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,51 @@ class Chunk:
     def number(self, i: int) -> int:
         """The number in the file of the i-th MBO record."""
         return self.first + i if self.numbers is None else int(self.numbers[i])
+
+
+def cut(
+    data: dbn.Bytes, first: int, words: int, known: npt.NDArray[np.bool_], limit: int
+) -> tuple[Chunk, int]:
+    """The whole records at the start of `data`, at most `limit`, and how many bytes they take.
+
+    first: the number of the first one. words: an MBO record's length in words of 4 bytes; known:
+    the record types that may come. Ends early where no record can begin.
+    """
+    stride = words * 4
+    count = dbn.leading_mbo(data, words, limit)
+    if count and count == min(limit, data.size // stride):
+        records, ts_out = _split(data[: count * stride].reshape(count, stride), words)
+        return Chunk(first, count, records, ts_out=ts_out), count * stride
+    return _mixed(data, first, words, known, limit)
+
+
+def _mixed(
+    data: dbn.Bytes, first: int, words: int, known: npt.NDArray[np.bool_], limit: int
+) -> tuple[Chunk, int]:
+    places = np.empty(min(limit, data.size // dbn.SHORTEST), np.int64)
+    count, used = dbn.walk(data, known, words, places)
+    places = places[:count]
+    is_mbo = data[places + 1] == dbn.RTYPE_MBO
+    rows = np.empty((int(is_mbo.sum()), words * 4), np.uint8)
+    dbn.gather(data, places[is_mbo], rows)
+    records, ts_out = _split(rows, words)
+    others = []
+    for i in np.flatnonzero(~is_mbo).tolist():
+        at = int(places[i])
+        raw = data[at : at + int(data[at]) * 4].tobytes()
+        others.append(Other(first + i, raw[1], raw))
+    numbers = first + np.flatnonzero(is_mbo) if others else None
+    return Chunk(first, count, records, others, numbers, ts_out), used
+
+
+def _split(
+    rows: npt.NDArray[np.uint8], words: int
+) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64] | None]:
+    if words == dbn.WORDS:
+        return rows.reshape(-1).view(MBO_RECORD), None
+    size = MBO_RECORD.itemsize
+    records = np.ascontiguousarray(rows[:, :size]).reshape(-1).view(MBO_RECORD)
+    return records, np.ascontiguousarray(rows[:, size:]).reshape(-1).view("<i8")
 
 
 class DbnReader:
@@ -108,7 +153,7 @@ class DbnReader:
         capacity = max(max_records * self._words * 4, dbn.LONGEST)
         while True:
             data = self._fill(capacity)
-            chunk, used = self._cut(data, max_records)
+            chunk, used = cut(data, self.records, self._words, self._known, max_records)
             self._carry = data[used:].copy()
             if not chunk.count:
                 self.damage = self._ending(data)
@@ -124,39 +169,6 @@ class DbnReader:
         kept = self._carry.size
         data[:kept] = self._carry
         return data[: kept + self._source.readinto(data[kept:].data)]
-
-    def _cut(self, data: dbn.Bytes, limit: int) -> tuple[Chunk, int]:
-        stride = self._words * 4
-        count = dbn.leading_mbo(data, self._words, limit)
-        if count and count == min(limit, data.size // stride):
-            records, ts_out = self._split(data[: count * stride].reshape(count, stride))
-            return Chunk(self.records, count, records, ts_out=ts_out), count * stride
-        return self._mixed(data, limit)
-
-    def _mixed(self, data: dbn.Bytes, limit: int) -> tuple[Chunk, int]:
-        places = np.empty(min(limit, data.size // dbn.SHORTEST), np.int64)
-        count, used = dbn.walk(data, self._known, self._words, places)
-        places = places[:count]
-        is_mbo = data[places + 1] == dbn.RTYPE_MBO
-        rows = np.empty((int(is_mbo.sum()), self._words * 4), np.uint8)
-        dbn.gather(data, places[is_mbo], rows)
-        records, ts_out = self._split(rows)
-        others = []
-        for i in np.flatnonzero(~is_mbo).tolist():
-            at = int(places[i])
-            raw = data[at : at + int(data[at]) * 4].tobytes()
-            others.append(Other(self.records + i, raw[1], raw))
-        numbers = self.records + np.flatnonzero(is_mbo) if others else None
-        return Chunk(self.records, count, records, others, numbers, ts_out), used
-
-    def _split(
-        self, rows: npt.NDArray[np.uint8]
-    ) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64] | None]:
-        if self._words == dbn.WORDS:
-            return rows.reshape(-1).view(MBO_RECORD), None
-        size = MBO_RECORD.itemsize
-        records = np.ascontiguousarray(rows[:, :size]).reshape(-1).view(MBO_RECORD)
-        return records, np.ascontiguousarray(rows[:, size:]).reshape(-1).view("<i8")
 
     def _ending(self, data: dbn.Bytes) -> Damage | None:
         reason = self._source.damage

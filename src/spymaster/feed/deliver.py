@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import logging
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from spymaster.errors import SourceError
+from spymaster.feed.capture_name import captured_batch
+from spymaster.feed.control import Control, mapped
 from spymaster.feed.dbn import DbnReader, file_day
 from spymaster.feed.dbn_definitions import read_definitions
 from spymaster.lake.landing import Delivery, Landed, land, landed_row
 from spymaster.lake.manifest import Manifest
 from spymaster.lake.tables import Lake
-from spymaster.market.identify import Instrument, from_definition, from_symbol
+from spymaster.market.identify import Instrument, from_definition
 from spymaster.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -45,14 +46,9 @@ def inspect(path: Path, settings: Settings) -> Contents:
         meta = reader.metadata
         schema = "mixed" if meta.schema is None else str(meta.schema)
         day = file_day(meta, path)
-        mapped, unidentified = _mapped(meta.mappings, str(meta.dataset), settings)
-        defined: list[Instrument] = []
-        if schema != "mbo":
-            records = read_definitions(reader)
-            defined = [from_definition(r, str(meta.dataset), settings.underlier) for r in records]
+        instruments, unidentified = _named(reader, schema, settings)
         start, end = int(meta.start), _defined_end(meta.end)
         damage = f"record {reader.damage.record}: {reader.damage.reason}" if reader.damage else None
-    instruments = [*defined, *mapped] if schema == "mixed" else defined or mapped
     underlier, kinds = _main(path, instruments, str(meta.dataset), settings)
     delivery = Delivery(
         dataset=str(meta.dataset),
@@ -63,6 +59,7 @@ def inspect(path: Path, settings: Settings) -> Contents:
         yyyymmdd=day.strftime("%Y%m%d"),
         start=start,
         end=end,
+        batch_id=captured_batch(path),
     )
     return Contents(delivery, tuple(instruments), tuple(unidentified), damage)
 
@@ -124,8 +121,15 @@ def _rows(contents: Contents, batch_id: str) -> list[dict[str, Any]]:
 
 
 def _note(lake: Lake, row: dict[str, Any], contents: Contents, now: int) -> None:
-    """Append a file's instruments, at most once. Of a definition file there is no more to take."""
+    """Append a file's instruments, at most once. Of a definition file there is no more to take.
+
+    Of a capture some were written down while it was live.
+    """
     rows = _rows(contents, row["batch_id"])
+    if contents.delivery.batch_id is not None:
+        filters = {"batch_id": row["batch_id"]}
+        held = lake.scan(DEFINITIONS, filters=filters, missing_ok=True).to_pylist()
+        rows = [r for r in rows if r not in held]
     if rows:
         lake.append_rows(DEFINITIONS, rows, app=_app(row))
     if contents.delivery.schema == "definition" and row["status"] == "landed":
@@ -142,30 +146,21 @@ def _distinct(instruments: Iterable[Instrument]) -> list[Instrument]:
     return list(dict.fromkeys(instruments))
 
 
-def _mapped(
-    mappings: Mapping[str, Sequence[Any]], dataset: str, settings: Settings
+def _named(
+    reader: DbnReader, schema: str, settings: Settings
 ) -> tuple[list[Instrument], list[str]]:
-    found: list[Instrument] = []
-    unidentified: list[str] = []
-    for symbol, intervals in mappings.items():
-        for interval in intervals:
-            number, start, end = _interval(interval)
-            if not number.isdigit():
-                continue
-            instrument, reason = from_symbol(
-                dataset, symbol, int(number), start, end, settings.underlier
-            )
-            if instrument is None:
-                unidentified.append(reason)
-            else:
-                found.append(instrument)
+    """What a file says of instruments; a mixed one says it on the way."""
+    meta = reader.metadata
+    if schema == "mixed":
+        control = Control(meta, settings.underlier)
+        rows = [row for c in reader.chunks() for _, some in control.take(c) for row in some]
+        return [*rows, *control.rest(int(meta.start))], control.unidentified
+    found, unidentified = mapped(meta.mappings, str(meta.dataset), settings.underlier)
+    if schema == "definition":
+        records = read_definitions(reader)
+        defined = [from_definition(r, str(meta.dataset), settings.underlier) for r in records]
+        return defined or found, unidentified
     return found, unidentified
-
-
-def _interval(interval: Any) -> tuple[str, dt.date, dt.date]:
-    if isinstance(interval, dict):
-        return str(interval["symbol"]), interval["start_date"], interval["end_date"]
-    return str(interval.symbol), interval.start_date, interval.end_date
 
 
 def _defined_end(end: Any) -> int | None:

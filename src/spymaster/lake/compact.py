@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 
+from spymaster.contracts.stream import SUFFIX
 from spymaster.errors import LakeError
 from spymaster.lake import read
 from spymaster.lake.swap import swap
@@ -25,7 +26,8 @@ def compact(lake: Lake, now: int, many: int = MANY) -> list[str]:
         return []
     done = []
     for name, table in lake.tables.items():
-        if not table.append or table.partition or not lake.exists(name):
+        stream = name.endswith(SUFFIX)  # those are another pipeline's
+        if not table.append or table.partition or stream or not lake.exists(name):
             continue
         opened = lake.open(name)
         old = sorted(read.files(opened)["path"].to_pylist())

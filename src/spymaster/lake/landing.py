@@ -38,6 +38,7 @@ class Delivery:
     yyyymmdd: str  #: UTC day
     start: int  #: ns UTC
     end: int | None = None
+    batch_id: str | None = None  #: what its rows are called already; else the checksum's start
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ def _row(path: str, sha256: str, size: int, delivery: Delivery, now: int) -> dic
         "underlier": delivery.underlier,
         "instrument_types": list(delivery.instrument_types),
         "records": None,
-        "batch_id": sha256[:16],
+        "batch_id": delivery.batch_id or sha256[:16],
         "landed_at": now,
         "status": "landed",
     }

@@ -11,16 +11,22 @@ from spymaster.lake.tables import Lake
 
 log = logging.getLogger(__name__)
 
+#: Several pipelines append to these.
+SHARED = ("bronze.manifest", "bronze.definitions", "bronze.quarantine", "bronze.gaps",
+          "gold.vector_spec")  # fmt: skip
 STREAMED = {t.name for t in stream.TABLES}
 #: Under a table's log: a commit of ours, and one of delta-rs, before they got their number.
 _LOOSE_COMMITS = ("_delta_log/.*.tmp", "_delta_log/*#*", "_delta_log/*.tmp")
 
 
-def sweep(lake: Lake, tags: Sequence[str], tables: Sequence[str] | None = None) -> int:
+def sweep(
+    lake: Lake, tags: Sequence[str], tables: Sequence[str] | None = None, *, loose: bool = True
+) -> int:
     """Remove the unfinished files of the runs with these tags; how many there were.
 
     Only for the holder of the lease, while nothing is being written: nobody else may be at these
-    files. `tables`: the pipeline's; None: all but a stream's, and what had not landed.
+    files. `tables`: the pipeline's; None: all but a stream's, and what had not landed. `loose`:
+    also commits without a number; not while other pipelines write to tables that they share.
     """
     if lake.place.local is None or not tags:
         return 0
@@ -35,8 +41,9 @@ def sweep(lake: Lake, tags: Sequence[str], tables: Sequence[str] | None = None) 
             there = lake.exists(name)
             named = set(read.files(lake.open(name))["path"].to_pylist()) if there else set()
             found += [p for p in paths if p.relative_to(folder).as_posix() not in named]
-        found += [p for pattern in _LOOSE_COMMITS for p in folder.glob(pattern)]
-    if tables is None:
+        if loose or name not in SHARED:
+            found += [p for pattern in _LOOSE_COMMITS for p in folder.glob(pattern)]
+    if tables is None and loose:
         found += lake.place.local.glob("raw-dbn/*/*/*/.*")
         found += lake.place.local.glob("lake/.probe-*")
     for path in dict.fromkeys(found):

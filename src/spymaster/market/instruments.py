@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -33,6 +33,22 @@ class Instruments:
     def all(self) -> tuple[Instrument, ...]:
         """Every row, in the order of time."""
         return self._ordered
+
+    def without(self, batch_id: str) -> Instruments:
+        """What is known from elsewhere than this file or connection."""
+        return Instruments(row for row in self._ordered if row.batch_id != batch_id)
+
+    def extended(self, rows: Sequence[Instrument]) -> Instruments:
+        """The same with what was learnt since; of equal times what was learnt last counts."""
+        made = Instruments(())
+        made._ordered = tuple(sorted((*self._ordered, *rows), key=lambda row: row.ts_recv))
+        made._definitions, made._mappings = dict(self._definitions), dict(self._mappings)
+        for row in rows:
+            kind = made._definitions if row.source == "definition" else made._mappings
+            held = kind.get((row.venue, row.instrument_id), [])
+            at = bisect_right(held, row.ts_recv, key=lambda other: other.ts_recv)
+            kind[row.venue, row.instrument_id] = [*held[:at], row, *held[at:]]
+        return made
 
     def resolve(self, venue: str, instrument_id: int, ts: int) -> Instrument | None:
         """What ``instrument_id`` was at ``ts`` (ns UTC); None when nothing identifies it."""

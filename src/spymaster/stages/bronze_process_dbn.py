@@ -21,6 +21,8 @@ from spymaster.market.sessions import session_dates
 from spymaster.settings import UnderlierSettings
 
 _E9 = 1_000_000_000
+#: What became known of instruments, and the place of the record before which it did.
+Learnt = tuple[int, Sequence[Instrument]]
 
 
 @dataclass(frozen=True)
@@ -69,15 +71,29 @@ class BronzeProcessDBN:
         """The highest ts_recv of the feed so far, ns UTC: its clock mark."""
         return None if self._high[0] == NONE else int(self._high[0])
 
-    def advance(self, records: NDArray[Any]) -> Processed:
-        """Take DBN records (`MBO_RECORD`) in feed order."""
+    @property
+    def instruments(self) -> Instruments:
+        """What is known of instruments so far."""
+        return self._instruments
+
+    def advance(self, records: NDArray[Any], learnt: Sequence[Learnt] = ()) -> Processed:
+        """Take DBN records (`MBO_RECORD`) in feed order.
+
+        `learnt`: what the feed told of instruments, each with the place of the record before
+        which it did, in order.
+        """
         verdicts = check(records)
         events = np.zeros(len(records), EVENT)
         i = 0
-        while i < len(records):
-            i = identity.identify(records, verdicts, i, self._slots, self._high, events)
-            if i < len(records):
-                self._resolve(records[i])
+        for stop, instruments in (*learnt, (len(records), ())):
+            while i < stop:
+                i = identity.identify(
+                    records[:stop], verdicts[:stop], i, self._slots, self._high, events[:stop]
+                )
+                if i < stop:
+                    self._resolve(records[i])
+            if instruments:
+                self._learn(instruments)
         accepted = np.flatnonzero(verdicts == identity.ACCEPTED)
         if len(accepted) == len(records):
             return Processed(events, accepted)
@@ -89,6 +105,13 @@ class BronzeProcessDBN:
         ]
         skipped = int((verdicts == identity.NOT_WANTED).sum())
         return Processed(events[accepted], accepted, refused, skipped)
+
+    def _learn(self, instruments: Sequence[Instrument]) -> None:
+        """Numbers may stand for something else from here on."""
+        self._instruments = self._instruments.extended(instruments)
+        told = np.array([i.instrument_id for i in instruments], np.int64)
+        numbers = self._slots[:, identity.K_KEY] % identity.PUBLISHER
+        self._slots[np.isin(numbers, told), identity.K_UNTIL] = NONE
 
     def _resolve(self, record: Any) -> None:
         """Look an instrument up for the UTC day of the record; numbers are unique within a day."""

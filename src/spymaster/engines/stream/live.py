@@ -161,19 +161,18 @@ class LiveEngine:
         """How it is, for `spymaster status`."""
         c = self.counters
         if not c.state:
-            return {"state": "starting", "healthy": True, "ready": False}
+            return {"state": "starting"}
         last = max(self.feed.last.values(), default=0)
         now = self.now()
         behind = sum(max(0, o - self._offsets.get(p, 0)) for p, o in self._ends.items())
+        catching_up = c.state == "live" and behind >= _BEHIND
         return {
-            "state": c.state,
-            "healthy": True,
-            "ready": c.state == "live" and behind < _BEHIND,
+            "state": "catching up" if catching_up else c.state,
             "records": c.records,
             "records_per_s": self._rate.per_second(c.records),
             "lag_s": (now - last) / 1e9 if last else None,
             "behind_messages": behind,
-            "watermark": str(np.datetime64(last, "ns")) if last else "-",
+            "last_ts_recv": last or None,
             "epoch": self._committer.committed,
             "committed_s_ago": (now - self._committer.at) / 1e9 if self._committer.at else None,
             "state_bytes": self._committer.state_bytes,

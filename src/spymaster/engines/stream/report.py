@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import time
 from collections.abc import Callable, Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
-#: Where each process keeps its own, under the root.
-FOLDER = "lake/checkpoints/status"
+from spymaster.feed.ingest.recovery import replace_json
+from spymaster.feed.ingest.status import FOLDER
+
 _EVERY = 1.0
 #: Older than this a status is of a process that hangs or has died, in seconds.
 STALE = 10.0
@@ -52,10 +51,8 @@ class StatusFile:
     def told(self) -> dict[str, Any]:
         """What is said now."""
         return {
-            "process": self._name,
             "pid": os.getpid(),
-            "host": socket.gethostname(),
-            "at": time.time_ns(),
+            "written_at": time.time_ns(),
             **self._facts(),
         }
 
@@ -67,9 +64,7 @@ class StatusFile:
         """Write it now. A full disk must not stop the work: the file grows old and shows it."""
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = self._path.with_suffix(f".{os.getpid()}.tmp")
-            temporary.write_text(json.dumps({**self.told(), **more}, default=str))
-            temporary.replace(self._path)
+            replace_json(self._path, {**self.told(), **more})
         except OSError as error:
             self._error = str(error)
 
@@ -81,39 +76,8 @@ class StatusFile:
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         self._stop.set()
         self._thread.join(5)
-        state = "ended" if error is None else "failed"
-        self.write(state=state, error=str(error) if error else "")
-
-
-class Health:
-    """/healthz: the process works; /readyz: it is up to date enough to be asked. JSON, loopback."""
-
-    def __init__(self, told: Facts, port: int, host: str = "127.0.0.1") -> None:
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                facts = dict(told())
-                good = {"/healthz": facts.get("healthy"), "/readyz": facts.get("ready")}
-                known = self.path in good
-                body = json.dumps(facts if known else {"allowed": sorted(good)}, default=str)
-                self.send_response(404 if not known else 200 if good[self.path] else 503)
-                self.send_header("Content-Type", "application/json")
-                self.end_headers()
-                self.wfile.write(body.encode())
-
-            def log_message(self, format: str, *args: Any) -> None:
-                """Silent: a probe comes every second."""
-
-        self._server = ThreadingHTTPServer((host, port), Handler)
-        self.port = int(self._server.server_address[1])
-        self._thread = Thread(target=self._server.serve_forever, name="health", daemon=True)
-
-    def __enter__(self) -> Health:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        state = "stopped" if error is None else "failed"
+        self.write(state=state, last_error=str(error) if error else None)
 
 
 def read_statuses(root: str | Path) -> list[dict[str, Any]]:
@@ -121,23 +85,11 @@ def read_statuses(root: str | Path) -> list[dict[str, Any]]:
     found = []
     for path in sorted((Path(root) / FOLDER).glob("*.json")):
         try:
-            told = json.loads(path.read_text())
+            told = {"process": path.stem, **json.loads(path.read_text())}
         except (OSError, ValueError):
             continue
-        told["age_s"] = max(0.0, (time.time_ns() - int(told["at"])) / 1e9)
-        ended = told.get("state") in ("ended", "failed")
-        told["runs"] = not ended and told["age_s"] < STALE and _alive(told)
+        told["age_s"] = max(0.0, (time.time_ns() - int(told["written_at"])) / 1e9)
+        ended = told.get("state") in ("stopped", "failed")
+        told["runs"] = not ended and told["age_s"] < STALE
         found.append(told)
     return found
-
-
-def _alive(told: Mapping[str, Any]) -> bool:
-    if told.get("host") != socket.gethostname():
-        return True
-    try:
-        os.kill(int(told["pid"]), 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
