@@ -19,10 +19,11 @@ from typing import Any, Literal
 from spymaster.contracts.event import LATENESS_NS
 from spymaster.contracts.stream import SUFFIX, TABLES, TOPIC
 from spymaster.engines.inputs import Inputs
-from spymaster.engines.job import Job, Made, make
+from spymaster.engines.job import Job, make
 from spymaster.engines.session_run import TABLES as MADE
 from spymaster.engines.stream.opened import Opened
 from spymaster.errors import SessionError
+from spymaster.feed.capture_name import captured_batch
 from spymaster.lake import Lake, Part
 from spymaster.lake import lineage as provenance
 from spymaster.lake.compare import Compared
@@ -83,8 +84,8 @@ def certify(
     scratch = Path(lake.place.root) / "lake" / "checkpoints" / f"parity-{now()}"
     try:
         again = Lake(scratch)
-        made = _make(settings, lake, again, inputs, files, chunk_records, now)
-        difference = _compare(lake, again, s, made, opened.since)
+        _make(settings, lake, again, inputs, files, chunk_records, now)
+        difference = _compare(lake, again, s, files, opened.since)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     row = _row(s, against, files, inputs, difference, chunk_records, now())
@@ -145,7 +146,7 @@ def _make(
     files: list[dict[str, Any]],
     chunk_records: int,
     now: Callable[[], int],
-) -> Made:
+) -> None:
     rows = [{**r, "status": "landed"} for r in files]
     days = [f"{d:%Y%m%d}" for d in inputs.session.utc_days()]
     job = Job(
@@ -165,7 +166,6 @@ def _make(
     assert made.session is not None
     for name, parts in made.session.parts.items():
         _show(again, name, parts)
-    return made
 
 
 def _show(lake: Lake, name: str, parts: list[Part]) -> None:
@@ -174,22 +174,28 @@ def _show(lake: Lake, name: str, parts: list[Part]) -> None:
         lake.replace(name, partition, [p for p in parts if dict(p.partition) == partition])
 
 
-def _compare(lake: Lake, again: Lake, s: Session, made: Made, since: int) -> Difference:
-    """Streamed against recomputed, table by table; of the topic what both have the time of."""
+def _compare(
+    lake: Lake, again: Lake, s: Session, files: list[dict[str, Any]], since: int
+) -> Difference:
+    """Streamed against recomputed, table by table; of the topic the records of these captures.
+
+    Up to the session's end: the stream may not have read all of the last capture yet.
+    """
     where = {"session_date": s.session_date, "underlier": s.underlier}
     result = Difference()
-    ends = [r.last_mark for r in made.reads if r.last_mark is not None]
-    first = s.input_start if since <= s.hull.start else max(s.input_start, since + 1)
-    span = (first, min(max(ends, default=0), s.hull.end + LATENESS_NS) + 1)
-    pairs = [(TOPIC.name, "bronze.mbo", {**where, "ts_recv": span})]
+    span = (0 if since <= s.hull.start else since + 1, s.hull.end + LATENESS_NS + 1)
+    captured = [r["batch_id"] for r in files if captured_batch(r["path"]) is not None]
+    pairs: list[tuple[str, str, dict[str, Any]]] = []
+    if captured:
+        asked = {"underlier": s.underlier, "batch_id": captured, "ts_recv": span}
+        pairs.append((TOPIC.name, "bronze.mbo", asked))
     for layer in ("silver", "gold"):
         for name in MADE[layer]:
             if name + SUFFIX in _STREAMED:
                 pairs.append((name + SUFFIX, name, where))
     for streamed, name, asked in pairs:
         if lake.exists(streamed) or again.exists(name):
-            found = diff(lake, again, (streamed, name), where=asked)
-            result.tables.update(found.tables)
+            result.tables.update(diff(lake, again, (streamed, name), where=asked).tables)
     return result
 
 

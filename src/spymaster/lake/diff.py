@@ -76,7 +76,7 @@ def diff(
     ``table`` may be a pair of names, such as a table and its ``_stream`` twin: then the facts that
     both contracts have are compared. Rows with null ``action`` (control records) are left out.
     ``where``: only rows with these values, such as {"session_date": ..., "underlier": ...}; a pair
-    (low, high) stands for low <= column < high. A table that one root lacks is empty there.
+    (low, high) stands for low <= column < high, a list for any of its values. A table that one root lacks is empty there.
     Raises LakeError where there is nothing to compare.
     """
     known = dict(TABLES if tables is None else tables)
@@ -178,14 +178,14 @@ def _table(
 ) -> Compared:
     names, keys = _facts(a.table, b.table)
     whole = Compared()
-    spans = {n: v for n, v in asked.items() if isinstance(v, tuple) and n in a.table.by_name}
+    spans = {n: v for n, v in asked.items() if isinstance(v, tuple | list)}
     for part in _partitions(a, b):
         values = {n: str(v) for n, v in asked.items() if n in part and n not in spans}
         if not values.items() <= part.items():
             continue
         where = read.expression(a.table, part) if part else None
-        for name, (low, high) in spans.items():
-            where = _and(where, (pc.field(name) >= low) & (pc.field(name) < high))
+        for name, given in spans.items():
+            where = _and(where, _within(pc.field(name), given))
         for piece in _slices(a, b, where, slice_rows):
             left, right = (_clean(s, names, piece) for s in (a, b))
             whole += compare(left, right, keys)
@@ -236,6 +236,12 @@ def _slices(a: _Stored | _Held, b: _Stored | _Held, where: Any, slice_rows: int)
         if high is not None:
             piece = _and(piece, pc.field(time.name) < high)
         yield piece
+
+
+def _within(field: Any, given: tuple[Any, Any] | list[Any]) -> Any:
+    if isinstance(given, list):
+        return field.isin(given)
+    return (field >= given[0]) & (field < given[1])
 
 
 def _and(one: Any, other: Any) -> Any:
