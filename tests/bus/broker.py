@@ -111,7 +111,7 @@ class Broker:
         self.start()
 
     def _java(self) -> list[str]:
-        quick = ["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
+        quick = ["-Xmx512m", "-XX:+UseSerialGC"]
         return ["java", *quick, "-cp", f"{self._jars}/*"]
 
     def start(self) -> None:

@@ -221,23 +221,17 @@ class KafkaBus:
         found = self._ask(
             f"offsets of group {group} cannot be read",
             lambda: self._admin.list_consumer_group_offsets(wanted)[group],
+            _partitions,
         )
-        return [tp for tp in found.topic_partitions if tp.error is None and tp.offset >= 0]
+        return [tp for tp in found if tp.offset >= 0]
 
     def _commit(self, group: str, places: list[TopicPartition]) -> None:
         wanted = [ConsumerGroupTopicPartitions(group, places)]
-        done = self._ask(
+        self._ask(
             f"offsets of group {group} cannot be reported",
             lambda: self._admin.alter_consumer_group_offsets(wanted)[group],
+            _partitions,
         )
-        for tp in done.topic_partitions:
-            if tp.error is not None:
-                raise told(
-                    f"{tp.topic} partition {tp.partition}: offset of group {group} cannot be "
-                    "reported",
-                    self._kafka,
-                    tp.error,
-                )
 
     def _between(self, topic: str, partition: int, begin: int, end: int) -> Message | None:
         """The newest message with begin <= offset < end."""
@@ -269,13 +263,15 @@ class KafkaBus:
             f"{self._settings.wait_s:g} s. Look at the broker."
         )
 
-    def _ask(self, doing: str, call: Callable[[], Any]) -> Any:
-        """The answer to a call that gives a future; asked again while brokers change places."""
+    def _ask(
+        self, doing: str, call: Callable[[], Any], take: Callable[[Any], Any] = lambda found: found
+    ) -> Any:
+        """What `take` makes of a call's future; asked again while brokers change places."""
         until = time.monotonic() + self._settings.wait_s
         with self._telling(doing):
             while True:
                 try:
-                    return call().result(timeout=self._settings.wait_s)
+                    return take(call().result(timeout=self._settings.wait_s))
                 except KafkaException as e:
                     if not passes(e.args[0]) or time.monotonic() >= until:
                         raise
@@ -292,6 +288,15 @@ class KafkaBus:
         except KafkaException as e:
             error = e.args[0] if isinstance(e.args[0], KafkaError) else None
             raise told(doing, self._kafka, error, self._heard.newest(self._admin.poll)) from e
+
+
+def _partitions(found: ConsumerGroupTopicPartitions) -> list[TopicPartition]:
+    """A group's partitions, if none of them is an error."""
+    places = found.topic_partitions or []
+    for place in places:
+        if place.error is not None:
+            raise KafkaException(place.error)
+    return places
 
 
 def _code(error: KafkaException) -> int | None:

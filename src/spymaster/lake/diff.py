@@ -76,8 +76,8 @@ def diff(
     ``table`` may be a pair of names, such as a table and its ``_stream`` twin: then the facts that
     both contracts have are compared. Rows with null ``action`` (control records) are left out.
     ``where``: only rows with these values, such as {"session_date": ..., "underlier": ...}; a pair
-    (low, high) stands for low <= column < high, a list for any of its values. A table that one root lacks is empty there.
-    Raises LakeError where there is nothing to compare.
+    (low, high) stands for low <= column < high, a list for any of its values. A table that one
+    root lacks is empty there. Raises LakeError where there is nothing to compare.
     """
     known = dict(TABLES if tables is None else tables)
     if isinstance(table, Table):

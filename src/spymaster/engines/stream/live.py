@@ -120,6 +120,7 @@ class LiveEngine:
         self._past = PastSessions()
         self._pending: dict[Key, Pending] = {}
         self._looked: dict[str, tuple[int, int]] = {}
+        self._specs: set[str] = set()  # of vectors to come; written before their epoch
         self._refused: list[dict[str, Any]] = []
         self._just_ended: list[Mapping[str, str]] = []
 
@@ -440,6 +441,7 @@ class LiveEngine:
         """Begin a session, and give it what the topic brought while the one before was open."""
         s = StreamSession(self._session(name, date), self.settings.of(name), opened)
         self.sessions[name, date] = s
+        self._specs.add(s.stages.spec)
         log.info("%s %s begins: %s is selected", name, date, opened.earlier.selected)
         if opened.cold:
             log.warning("%s %s is not warm: %s", name, date, opened.cold)
@@ -564,11 +566,11 @@ class LiveEngine:
             app = f"bronze.quarantine/{row['source']}/{row['offset']}"
             self.lake.append_rows("bronze.quarantine", [row], app=(app, 1))
         self._refused = []
-        for s in self.sessions.values():
-            spec = s.stages.spec
+        for spec in self._specs:
             app = f"gold.vector_spec/{spec_hash(spec)}"
             if self.lake.transaction_version("gold.vector_spec", app) is None:
                 self.lake.append_rows("gold.vector_spec", vector_spec_rows(spec), app=(app, 1))
+        self._specs.clear()
 
     def _to_bytes(self) -> bytes:
         told = {
