@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from spymaster.cli.console import engine, out, summary, tell
+from spymaster.cli.live_demo import live_replay
 from spymaster.cli.market import simulate_market
 from spymaster.errors import LakeError
 from spymaster.lake import Lake
@@ -69,8 +70,12 @@ def run_demo(folder: Path) -> None:
         "picture": str(picture),
         "root": str(settings.root),
     }
+    seconds["live"] = time.perf_counter()
+    facts["parity"] = live_replay(folder, made.files)
+    seconds["live"] = round(time.perf_counter() - seconds["live"], 3)
+    facts["seconds"] = {k: round(v, 3) for k, v in seconds.items()}
     (folder / _MARK).write_text(json.dumps(facts, indent=1) + "\n")
-    tell(f"6. tables: {lake.root}/lake   picture: {picture}   figures: {folder / _MARK}")
+    tell(f"7. tables: {lake.root}/lake   picture: {picture}   figures: {folder / _MARK}")
     tell(f"   look further: spymaster show silver.bar_5s --root {lake.root}")
 
 

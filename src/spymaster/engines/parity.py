@@ -86,9 +86,10 @@ def certify(
         again = Lake(scratch)
         _make(settings, lake, again, inputs, files, chunk_records, now)
         difference = _compare(lake, again, s, files, opened.since)
+        first = _first(lake, again, difference)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    row = _row(s, against, files, inputs, difference, chunk_records, now())
+    row = _row(s, against, files, inputs, difference, chunk_records, now(), first)
     lake.append_rows("gold.parity", [row])
     return Certificate(row, difference)
 
@@ -207,6 +208,7 @@ def _row(
     difference: Difference,
     chunk_records: int,
     now: int,
+    first: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
     unequal = {name: t for name, t in difference.tables.items() if not t.equal}
     vectors = [t for name, t in difference.tables.items() if "setup_vectors" in name]
@@ -219,7 +221,7 @@ def _row(
         "rows": json.dumps(difference.rows),
         "vectors": sum(t.rows[0] for t in vectors),
         "differences": [line for name in unequal for line in _said(name, unequal[name])],
-        "first": json.dumps(_first(unequal), default=str) if unequal else None,
+        "first": json.dumps(first, default=str) if first else None,
         "files": sorted(r["sha256"] for r in files),
         "chunk_records": chunk_records,
         "data_version": inputs.data_version,
@@ -232,15 +234,25 @@ def _said(name: str, t: Compared) -> list[str]:
     return Difference({name: t}).lines()
 
 
-def _first(unequal: Mapping[str, Compared]) -> dict[str, Any]:
-    name, t = next(iter(unequal.items()))
-    assert t.first is not None
-    streamed, recomputed = t.first.a, t.first.b
-    key = {**t.first.key}
-    return {
-        "table": name.partition(" ")[0],
-        **key,
-        "column": t.first.column,
-        "streamed": streamed,
-        "recomputed": recomputed,
+def _first(lake: Lake, again: Lake, difference: Difference) -> dict[str, Any] | None:
+    """The first fact that is not the same: where, of which contract, at which time."""
+    found = next(((n, t.first) for n, t in difference.tables.items() if t.first is not None), None)
+    if found is None:
+        return None
+    tables, finding = found
+    streamed, _, made = tables.partition(" / ")
+    told = {
+        "table": streamed,
+        **finding.key,
+        "column": finding.column,
+        "streamed": finding.a,
+        "recomputed": finding.b,
     }
+    # A vector is named by its hash: the row says of which contract and bar it is.
+    for side, name in ((lake, streamed), (again, made)):
+        if side.exists(name):
+            for row in side.scan(name, filters=finding.key).to_pylist()[:1]:
+                for column in ("contract_id", "bar_start", "vector_time", "episode_id"):
+                    if column in row:
+                        told.setdefault(column, row[column])
+    return told

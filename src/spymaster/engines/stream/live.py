@@ -307,11 +307,11 @@ class LiveEngine:
     def _loop(self, stop: Event) -> None:
         last = time.monotonic()
         while not stop.is_set():
-            if self._fill(_POLL):
-                last = time.monotonic()
+            self._fill(_POLL)
             while (any(self._queue.values()) or self._ready()) and not stop.is_set():
                 self._next()
                 self._maybe_cut()
+                last = time.monotonic()
             self._maybe_cut()
             self._look()
             if self._quiet_s is not None and time.monotonic() - last > self._quiet_s:
@@ -323,11 +323,10 @@ class LiveEngine:
             self._ends = self._bus.ends(TOPIC)
             self._looked_at = time.monotonic()
 
-    def _fill(self, timeout: float) -> bool:
+    def _fill(self, timeout: float) -> None:
         messages = self._reader.poll(timeout=0 if any(self._queue.values()) else timeout)
         for message in messages:
             self._queue[message.partition].append(message)
-        return bool(messages)
 
     def _next(self) -> None:
         """One more intent: whole messages, until it has enough records."""
