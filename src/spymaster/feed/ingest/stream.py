@@ -62,9 +62,7 @@ class Stream:
             whole = self._look(data)
         self._carry = data[whole:].tobytes()
         data = data[:whole]
-        if self.complete:
-            return data
-        return self._hold(data)
+        return data if self.complete and not self._held else self._hold(data)
 
     @property
     def half(self) -> int:

@@ -169,7 +169,7 @@ class Supervisor:
             self._drain(connection, stream, inbox)
             return True
         self._flow.take(stream.rest())
-        return self._ended(inbox.error, stream)
+        return self._ended(inbox.error, connection.broken, stream)
 
     def _take(self, stream: Stream, pieces: list[bytes], waiting: int) -> None:
         late = stream.late
@@ -211,9 +211,11 @@ class Supervisor:
         if lost_records(said):
             raise Lost("the gateway skipped records; they are asked for again")
 
-    def _ended(self, error: BaseException | None, stream: Stream) -> bool:
+    def _ended(self, error: BaseException | None, broken: str | None, stream: Stream) -> bool:
         if stream.half:
             raise Lost(f"the connection ended inside a record ({stream.half} bytes of it came)")
+        if broken is not None:
+            raise Lost(f"the connection broke: {broken}")
         if error is not None and not _only_repeats(str(error), stream.unresolved):
             raise Lost(str(error))
         if self._once:
