@@ -28,23 +28,33 @@ _OUR_OWN = ("Connection to ", "Authentication with ")
 class _Loop(asyncio.SelectorEventLoop):
     """An event loop that knows what the client does not say of its connection.
 
-    `broken`: the system's error, None after an orderly end; an ErrorMsg before hides it.
-    `transport`: after a timeout the client forgets to close it.
+    The inbox hears of every piece that the client has gone through. `broken`: the system's error,
+    None after an orderly end; an ErrorMsg before hides it. `transport`: after a timeout the
+    client forgets to close it.
     """
 
-    broken: BaseException | None = None
-    transport: asyncio.BaseTransport | None = None
+    def __init__(self, inbox: Inbox) -> None:
+        super().__init__()
+        self.broken: BaseException | None = None
+        self.transport: asyncio.BaseTransport | None = None
+        self._inbox = inbox
 
     async def create_connection(self, protocol_factory: Any, *args: Any, **how: Any) -> Any:
         def made() -> Any:
             protocol = protocol_factory()
-            told = protocol.connection_lost
+            read, told = protocol.buffer_updated, protocol.connection_lost
+
+            def updated(count: int) -> None:
+                try:
+                    read(count)
+                finally:
+                    self._inbox.delivered()
 
             def lost(error: BaseException | None) -> None:
                 self.broken = error
                 told(error)
 
-            protocol.connection_lost = lost
+            protocol.buffer_updated, protocol.connection_lost = updated, lost
             return protocol
 
         self.transport, protocol = await super().create_connection(made, *args, **how)
@@ -85,7 +95,7 @@ class Connection:
     ) -> None:
         self._dataset, self._symbols, self._settings = dataset, symbols, settings
         self._key, self._ask, self._inbox = key, ask, inbox
-        self._loop = _Loop()
+        self._loop = _Loop(inbox)
         self._thread = threading.Thread(
             target=self._loop.run_forever, name=f"feed-{dataset}", daemon=True
         )

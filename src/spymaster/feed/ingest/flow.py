@@ -20,7 +20,7 @@ from spymaster.feed.ingest.boundary import next_boundary
 from spymaster.feed.ingest.capture import FOLDER, Capture
 from spymaster.feed.ingest.lander import MOST_REFUSED, Lander
 from spymaster.feed.ingest.publisher import Publisher
-from spymaster.feed.ingest.stream import KNOWN, offset_of
+from spymaster.feed.ingest.stream import KNOWN, cut_whole, offset_of
 from spymaster.feed.ingest.tail import Tail
 from spymaster.feed.topic import Gap
 from spymaster.lake.tables import Lake
@@ -130,13 +130,13 @@ class Flow:
             self._new_capture(first)
             data = np.concatenate([*self._before, data])
             self._before = []
-            chunk = _whole(data, 0)
+            chunk = cut_whole(data, 0)
         cuts = self._cuts(chunk.records)
         if cuts is None:
             self._write(data, chunk)
             return
         old, new = (self._bytes_before(data, chunk, at) for at in cuts)
-        self._write(data[:old], _whole(data[:old], chunk.first))
+        self._write(data[:old], cut_whole(data[:old], chunk.first))
         self._roll(_first_time(chunk.records[cuts[1] :]) or self.tail.ts_recv)
         self.take(data[new:])
 
@@ -209,7 +209,7 @@ class Flow:
         self._close()
         self._closing = None
         self._new_capture(ts_recv)
-        self._write(told, _whole(told, 0))
+        self._write(told, cut_whole(told, 0))
 
     def _close(self) -> None:
         assert self._capture is not None
@@ -311,10 +311,6 @@ class Flow:
         self._keep()
         self._lander.add(path, self._open.refused)
         self._open = None
-
-
-def _whole(data: dbn.Bytes, first: int) -> Chunk:
-    return cut(data, first, dbn.WORDS, KNOWN, len(data))[0]
 
 
 def _first_time(records: NDArray[Any]) -> int:

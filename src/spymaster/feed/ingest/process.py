@@ -16,6 +16,7 @@ from spymaster.errors import ContractError, SourceError
 from spymaster.feed.ingest.key import api_key
 from spymaster.feed.ingest.status import Health, Status, Told
 from spymaster.feed.ingest.supervisor import Supervisor
+from spymaster.feed.ingest.warm import warm_up
 from spymaster.lake.sweep import sweep
 from spymaster.lake.tables import Lake
 from spymaster.settings import Settings, SymbolSettings
@@ -94,6 +95,7 @@ def ingest(
             if lease.unfinished:
                 sweep(lake, lease.unfinished)
                 lease.swept()
+        warm_up(settings)
         supervisors = [
             Supervisor(venue, symbols, settings, lake, key, once=once, stop=stop, now=now)
             for venue, symbols in wanted.items()

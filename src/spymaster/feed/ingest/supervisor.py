@@ -118,7 +118,7 @@ class Supervisor:
         ask, gap = self._ask()
         self._state("connecting")
         self.told.open_gap = gap
-        inbox = Inbox(self._settings.feed.buffer_records)
+        inbox = Inbox(self._settings.feed.buffer_bytes)
         symbols, feed = self._symbols, self._settings.feed
         self.told.connections += 1
         self.told.reconnects += self.told.connections > 1
@@ -157,13 +157,13 @@ class Supervisor:
             pieces = inbox.take(_LOOK_S)
             at = self._monotonic()
             heard = heard or bool(pieces)
-            self._take(stream, pieces, len(inbox))
+            self._take(stream, pieces, inbox.waiting)
             if not heard and not inbox.ended and at - begin > feed.first_record_s:
                 raise Lost(f"nothing came for {feed.first_record_s:g} s after the session began")
             if at - noted > _NOTE_S:
                 self._note()
                 noted = at
-            if inbox.ended and not len(inbox):
+            if inbox.ended and not inbox.waiting:
                 break
         else:
             self._drain(connection, stream, inbox)
@@ -174,7 +174,7 @@ class Supervisor:
     def _take(self, stream: Stream, pieces: list[bytes], waiting: int) -> None:
         late = stream.late
         data = stream.take(pieces)
-        self.told.waiting_records = waiting
+        self.told.waiting_bytes = waiting
         if stream.late and not late:
             log.warning(
                 "feed %s: the definitions are not complete after %g s; records go on without them",
@@ -227,8 +227,8 @@ class Supervisor:
         self._state("draining")
         connection.__exit__()
         until = self._monotonic() + _DRAIN_S
-        while len(inbox) and self._monotonic() < until:
-            self._take(stream, inbox.take(0), len(inbox))
+        while inbox.waiting and self._monotonic() < until:
+            self._take(stream, inbox.take(0), inbox.waiting)
         self._flow.take(stream.rest())
 
     def _error(self, text: str, count: bool = True) -> None:
