@@ -86,7 +86,8 @@ class Flow:
         self._dataset, self._settings, self._lake = dataset, settings, lake
         self._publisher, self._lander, self._now = publisher, lander, now
         self._underliers = {n: u for n, u in settings.underlier.items() if u.venue == dataset}
-        rows = lake.scan(DEFINITIONS, missing_ok=True).to_pylist()
+        lake.create(DEFINITIONS)
+        rows = lake.scan(DEFINITIONS).to_pylist()
         held = [Instrument.from_row(r) for r in rows if r["venue"] == dataset]
         self._instruments = Instruments(held)
         self._noted = {replace(i, batch_id=None) for i in held}

@@ -95,7 +95,7 @@ def ingest(
             if lease.unfinished:
                 sweep(lake, lease.unfinished)
                 lease.swept()
-        warm_up(settings)
+        warm_up(settings, now())
         supervisors = [
             Supervisor(venue, symbols, settings, lake, key, once=once, stop=stop, now=now)
             for venue, symbols in wanted.items()
