@@ -30,6 +30,7 @@ $(STAMP): pyproject.toml constraints.txt
 
 debian:
 	@command -v mount >/dev/null || { test $$(id -u) = 0 && apt-get install -y -q mount || echo "run as root once: apt-get install -y mount"; }
+	@command -v java >/dev/null && command -v mvn >/dev/null || { test $$(id -u) = 0 && apt-get update -q && apt-get install -y -q default-jre-headless maven || echo "the tests against a Kafka broker are left out; run as root once: apt-get install -y default-jre-headless maven"; }
 
 demo: install
 	$(BIN)/spymaster demo demo

@@ -85,7 +85,8 @@ def main(config: str | None) -> None:
         seconds, _ = run(settings, f"speed-{stamp}", SIZE, count, 0)
         print(f"{kind}: {count * SIZE / seconds / 1e6:.0f} MB/s, {SIZE} bytes, {READERS} readers")
         files = sum(f.stat().st_size for f in Path(folder).rglob("*") if f.is_file())
-        print(f"{kind}: {files / 1e6:.0f} MB of files after {count * SIZE / 1e6:.0f} MB")
+        if files:
+            print(f"{kind}: {files / 1e6:.0f} MB of files after {count * SIZE / 1e6:.0f} MB")
         for size in (200, SIZE):
             _, ages = run(settings, f"late-{stamp}-{size}", size, PACED, PACE_S)
             p50, p99 = ages[len(ages) // 2] / 1e6, ages[len(ages) * 99 // 100] / 1e6

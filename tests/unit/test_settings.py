@@ -190,3 +190,34 @@ def test_the_printed_settings_load_to_the_same_settings(tmp_path: Path) -> None:
 def test_an_underlier_that_is_not_configured_is_refused_by_name() -> None:
     with pytest.raises(ContractError, match="'NQ' is not configured; allowed: ES, TSLA"):
         Settings().of("NQ")
+
+
+def test_bus_keys_are_set_by_file_and_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = '[bus]\nkind = "kafka"\n[bus.kafka]\nservers = "a:9093"\nauth = "entra"\n'
+    monkeypatch.setenv("SPYMASTER_BUS__KAFKA__SERVERS", "b:9093")
+    monkeypatch.setenv("SPYMASTER_BUS__EMBEDDED__KEEP_HOURS", "2.5")
+    bus = Settings.load(write(tmp_path, text)).bus
+    assert (bus.kind, bus.partitions, bus.kafka.auth, bus.kafka.servers) == (
+        "kafka",
+        1,
+        "entra",
+        "b:9093",
+    )
+    assert bus.embedded.keep_hours == 2.5
+
+
+def test_a_mistake_in_the_bus_keys_is_named_with_the_allowed_ones(tmp_path: Path) -> None:
+    assert "allowed: kind, partitions" in refused(tmp_path, "[bus]\nkinds = 1")
+    assert "allowed: servers, auth" in refused(tmp_path, '[bus.kafka]\nserver = "x"')
+    assert "allowed: keep_hours" in refused(tmp_path, "[bus.embedded]\nkeep = 1")
+    assert "bus.wait_s = 0: should be greater than 0" in refused(tmp_path, "[bus]\nwait_s = 0")
+    assert "'embedded' or 'kafka'" in refused(tmp_path, '[bus]\nkind = "rabbit"')
+    many = "[bus]\nmax_message_bytes = 9000000"
+    assert "max_message_bytes 9000000 is above buffer_bytes 8000000" in refused(tmp_path, many)
+
+
+def test_the_bus_does_not_change_what_a_row_is_made_of(tmp_path: Path) -> None:
+    kafka = Settings.load(write(tmp_path, '[bus]\nkind = "kafka"'))
+    assert kafka.config_hash("ES") == Settings().config_hash("ES")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from threading import RLock
 from types import TracebackType
 from typing import Any, Self
@@ -21,7 +22,7 @@ from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec  # type: ign
 
 from spymaster.bus import checks
 from spymaster.bus.interface import Message
-from spymaster.bus.kafka_errors import Heard, told
+from spymaster.bus.kafka_errors import Heard, passes, told
 from spymaster.bus.kafka_producer import KafkaProducer
 from spymaster.bus.kafka_reader import KafkaReader, message
 from spymaster.bus.kafka_security import Security
@@ -44,7 +45,11 @@ class KafkaBus:
         self._last: Consumer | None = None
         self._heard = Heard()
         self._counts: dict[str, int] = {}
-        self._admin = AdminClient(self._config(self._heard))
+        try:
+            # With an Entra identity this waits for the first token.
+            self._admin = AdminClient(self._config(self._heard))
+        except KafkaException as e:
+            raise told("no client can be made", self._kafka, e.args[0]) from e
         self._topics()
 
     def create(self, topic: str, partitions: int) -> None:
@@ -66,11 +71,13 @@ class KafkaBus:
         return self._counts[topic]
 
     def producer(self, name: str) -> KafkaProducer:
-        return KafkaProducer(self._settings, name, self._config, self.partitions)
+        with self._telling(f"producer {name} cannot be made"):
+            return KafkaProducer(self._settings, name, self._config, self.partitions)
 
     def reader(self, topic: str, start: Mapping[int, int]) -> KafkaReader:
         checks.started(topic, start, self.begins(topic), self.ends(topic))
-        return KafkaReader(topic, start, self._consumer, self.begins, self._kafka)
+        with self._telling(f"topic {topic} cannot be read"):
+            return KafkaReader(topic, start, self._consumer, self.begins, self._kafka)
 
     def ends(self, topic: str) -> dict[int, int]:
         return self._offsets(topic, OffsetSpec.latest())  # type: ignore[no-untyped-call]
@@ -106,7 +113,7 @@ class KafkaBus:
 
     def groups(self, topic: str) -> list[str]:
         self.partitions(topic)
-        found = self._ask("groups cannot be listed", self._admin.list_consumer_groups())
+        found = self._ask("groups cannot be listed", self._admin.list_consumer_groups)
         return sorted(g.group_id for g in found.valid if self.reported(g.group_id, topic))
 
     def drop_group(self, group: str, topic: str) -> None:
@@ -114,8 +121,10 @@ class KafkaBus:
             return
         # Kafka forgets whole groups only: what they reported on other topics is said again.
         others = [tp for tp in self._committed(group, None) if tp.topic != topic]
-        asked = self._admin.delete_consumer_groups([group])[group]
-        self._ask(f"group {group} cannot be dropped", asked)
+        self._ask(
+            f"group {group} cannot be dropped",
+            lambda: self._admin.delete_consumer_groups([group])[group],
+        )
         if others:
             self._commit(group, others)
 
@@ -144,6 +153,8 @@ class KafkaBus:
             "connections.max.idle.ms": 180_000,
             "metadata.max.age.ms": 180_000,
             "socket.keepalive.enable": True,
+            # `heard` tells the same, once; the client's own lines come ten times a second.
+            "log_level": 2,
             "logger": logging.getLogger("spymaster.bus.librdkafka"),
             "error_cb": heard,
             **self._security.config(),
@@ -179,9 +190,10 @@ class KafkaBus:
                 f"{partitions} partitions."
             )
         new = NewTopic(topic, num_partitions=partitions, replication_factor=-1)
-        made = self._admin.create_topics([new])[topic]
         try:
-            self._ask(f"topic {topic} cannot be made", made)
+            self._ask(
+                f"topic {topic} cannot be made", lambda: self._admin.create_topics([new])[topic]
+            )
         except BusError as e:
             cause = e.__cause__
             if not isinstance(cause, KafkaException) or _code(cause) != (
@@ -197,29 +209,29 @@ class KafkaBus:
     def _offsets(self, topic: str, spec: OffsetSpec) -> dict[int, int]:
         asked = {TopicPartition(topic, p): spec for p in range(self.partitions(topic))}
         doing = f"offsets of topic {topic} cannot be read"
-        futures = self._admin.list_offsets(asked, request_timeout=self._settings.wait_s)
-        return {tp.partition: self._ask(doing, future).offset for tp, future in futures.items()}
+        futures = dict(self._admin.list_offsets(asked))
+
+        def of(place: TopicPartition) -> Any:
+            return futures.pop(place, None) or self._admin.list_offsets({place: spec})[place]
+
+        return {tp.partition: self._ask(doing, partial(of, tp)).offset for tp in asked}
 
     def _committed(self, group: str, asked: list[TopicPartition] | None) -> list[TopicPartition]:
-        future = self._admin.list_consumer_group_offsets(
-            [ConsumerGroupTopicPartitions(group, asked)]
-        )[group]
-        found = self._ask(f"offsets of group {group} cannot be read", future)
-        return [tp for tp in found.topic_partitions if tp.error is None and tp.offset >= 0]
+        wanted = [ConsumerGroupTopicPartitions(group, asked)]
+        found = self._ask(
+            f"offsets of group {group} cannot be read",
+            lambda: self._admin.list_consumer_group_offsets(wanted)[group],
+            _partitions,
+        )
+        return [tp for tp in found if tp.offset >= 0]
 
     def _commit(self, group: str, places: list[TopicPartition]) -> None:
-        future = self._admin.alter_consumer_group_offsets(
-            [ConsumerGroupTopicPartitions(group, places)]
-        )[group]
-        done = self._ask(f"offsets of group {group} cannot be reported", future)
-        for tp in done.topic_partitions:
-            if tp.error is not None:
-                raise told(
-                    f"{tp.topic} partition {tp.partition}: offset of group {group} cannot be "
-                    "reported",
-                    self._kafka,
-                    tp.error,
-                )
+        wanted = [ConsumerGroupTopicPartitions(group, places)]
+        self._ask(
+            f"offsets of group {group} cannot be reported",
+            lambda: self._admin.alter_consumer_group_offsets(wanted)[group],
+            _partitions,
+        )
 
     def _between(self, topic: str, partition: int, begin: int, end: int) -> Message | None:
         """The newest message with begin <= offset < end."""
@@ -251,9 +263,21 @@ class KafkaBus:
             f"{self._settings.wait_s:g} s. Look at the broker."
         )
 
-    def _ask(self, doing: str, future: Any) -> Any:
+    def _ask(
+        self, doing: str, call: Callable[[], Any], take: Callable[[Any], Any] = lambda found: found
+    ) -> Any:
+        """What `take` makes of a call's future; asked again while brokers change places."""
+        until = time.monotonic() + self._settings.wait_s
         with self._telling(doing):
-            return future.result(timeout=self._settings.wait_s)
+            while True:
+                try:
+                    return take(call().result(timeout=self._settings.wait_s))
+                except KafkaException as e:
+                    if not passes(e.args[0]) or time.monotonic() >= until:
+                        raise
+                # The client keeps what it knew of the old place until it is told anew.
+                self._topics()
+                time.sleep(0.05)
 
     @contextmanager
     def _telling(self, doing: str) -> Iterator[None]:
@@ -264,6 +288,15 @@ class KafkaBus:
         except KafkaException as e:
             error = e.args[0] if isinstance(e.args[0], KafkaError) else None
             raise told(doing, self._kafka, error, self._heard.newest(self._admin.poll)) from e
+
+
+def _partitions(found: ConsumerGroupTopicPartitions) -> list[TopicPartition]:
+    """A group's partitions, if none of them is an error."""
+    places = found.topic_partitions or []
+    for place in places:
+        if place.error is not None:
+            raise KafkaException(place.error)
+    return places
 
 
 def _code(error: KafkaException) -> int | None:

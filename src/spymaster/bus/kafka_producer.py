@@ -66,7 +66,7 @@ class KafkaProducer:
         ]
         until, waits = time.monotonic() + self._settings.wait_s, False
         while True:
-            self._client.poll(0.05 if waits else 0)
+            self._serve(self._client.poll, 0.05 if waits else 0)
             self._go_on()
             try:
                 self._client.produce(
@@ -84,14 +84,18 @@ class KafkaProducer:
 
     def flush(self) -> None:
         # Each message has its own limit of wait_s; the client tells of it a little later.
-        left = self._client.flush(self._settings.wait_s + 5)
+        until = time.monotonic() + self._settings.wait_s + 5
+        while left := self._serve(self._client.flush, 0.5):
+            self._go_on()
+            if time.monotonic() >= until:
+                break
         self._go_on()
         if left:
             raise self._error(None)
 
     def close(self) -> None:
-        self._client.purge()
-        self._client.flush(1)
+        self._serve(self._client.purge)
+        self._serve(self._client.flush, 1)
 
     def __enter__(self) -> Self:
         return self
@@ -109,9 +113,25 @@ class KafkaProducer:
             self.close()
 
     def _delivered(self, error: KafkaError | None, _: KafkaMessage) -> None:
-        if error is not None and self._lost is None:
-            self._lost = error
-            self._client.purge()
+        if error is not None:
+            self._lost = self._lost or error
+
+    def _serve(self, call: Callable[..., int | None], *given: float) -> int:
+        """Have the client tell what came of messages.
+
+        A fatal error is raised out of its callbacks, through SystemError where several were due.
+        """
+        try:
+            return call(*given) or 0
+        except (KafkaException, SystemError) as e:
+            cause = e if isinstance(e, KafkaException) else e.__cause__
+            if not isinstance(cause, KafkaException):
+                raise
+            self._lost = self._lost or cause.args[0]
+            return len(self._client)
+
+    def _poll(self, seconds: float) -> None:
+        self._serve(self._client.poll, seconds)
 
     def _go_on(self) -> None:
         if self._lost is not None:
@@ -122,4 +142,4 @@ class KafkaProducer:
             f"producer {self.name} could not deliver within {self._settings.wait_s:g} s, and "
             "publishes no more; a new one may go on after the last message that was flushed"
         )
-        return told(doing, self._settings.kafka, error, self._heard.newest(self._client.poll))
+        return told(doing, self._settings.kafka, error, self._heard.newest(self._poll))
