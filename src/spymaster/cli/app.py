@@ -368,7 +368,7 @@ def replay(
     fault: Annotated[
         list[str] | None,
         typer.Option(
-            help="What goes wrong: KIND[:N[:K]][@CONNECTION]; --faults lists them.", metavar="FAULT"
+            help="What goes wrong: KIND:N:K@CONNECTION; --faults lists them.", metavar="FAULT"
         ),
     ] = None,
     faults: Annotated[
@@ -391,7 +391,7 @@ def replay(
 
     Example: spymaster replay day.mbo.dbn.zst --from 2023-12-25T23:00 --speed max --port 0
 
-    Example: spymaster replay day.mbo.dbn.zst --fault reset:5000 --fault gap:100:20@2
+    Example: spymaster replay day.mbo.dbn.zst --fault reset:5000 --fault gap:250:20@2
     """
     from spymaster.cli.replay import replay_files
 

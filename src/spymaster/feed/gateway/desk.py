@@ -43,26 +43,21 @@ class Desk:
         """What the client knows a number as."""
         return self._announced.get(instrument_id, str(instrument_id))
 
-    def take(self, asked: Sequence[dict[str, str]], now: int, started: bool) -> list[Subscription]:
-        """Take new requests: acknowledge, report what is unknown, name instruments.
+    def take(self, fields: dict[str, str], now: int, started: bool) -> Subscription:
+        """Take a request: acknowledge it, name its instruments, report what is unknown.
 
-        Raises Denied, after the requests before it were taken.
+        Raises Denied.
         """
-        symbols = self._symbols.on(utc_day(now))
-        added: list[Subscription] = []
-        for fields in asked:
-            one = self._admitted(fields, now, started)
-            if one.is_last:
-                which = f" {one.id}" if one.id else ""
-                text = f"Subscription request{which} for {one.schema} data succeeded"
-                code = SystemCode.SUBSCRIPTION_ACK
-                self._write(self._messages.system(now, code, text))
-            added.append(subscribe(one, symbols))
-        self.subscriptions += added
-        self._name(added, now)
-        for subscription in added:
-            self._unresolved(subscription, now)
-        return added
+        one = self._admitted(fields, now, started)
+        if one.is_last:
+            which = f" {one.id}" if one.id else ""
+            text = f"Subscription request{which} for {one.schema} data succeeded"
+            self._write(self._messages.system(now, SystemCode.SUBSCRIPTION_ACK, text))
+        subscription = subscribe(one, self._symbols.on(utc_day(now)))
+        self.subscriptions.append(subscription)
+        self._name([subscription], now)
+        self._unresolved(subscription, now)
+        return subscription
 
     def new_day(self, now: int) -> None:
         """A number may stand for another instrument from one UTC day to the next."""

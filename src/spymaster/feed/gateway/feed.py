@@ -11,7 +11,6 @@ from spymaster.feed.gateway.clock import Clock
 from spymaster.feed.gateway.resting import RestingOrders
 from spymaster.feed.gateway.symbols import Symbols, read_symbols
 from spymaster.feed.gateway.tape import Tape, TapeFile, tape_file
-from spymaster.market.clock import DAY_NS
 
 
 @dataclass
@@ -25,10 +24,6 @@ class Feed:
     begin: int
     end: int
     clock: Clock
-
-    def day_begin(self, now: int) -> int:
-        """Since when the records of a moment's UTC day are there, ns UTC."""
-        return now // DAY_NS * DAY_NS
 
 
 def look_at(files: Iterable[str | Path]) -> dict[str, list[TapeFile]]:

@@ -167,24 +167,7 @@ class RestingOrders:
         with self._lock:
             self._go(position)
             orders, instruments = self._live(wanted)
-        out = np.zeros(len(orders) + len(instruments), MBO_RECORD)
-        out["length"], out["rtype"], out["ts_recv"] = WORDS, RTYPE_MBO, now
-        out["flags"] = F_SNAPSHOT | F_BAD_TS_RECV
-        # A stable merge: all of an instrument's records together, R before its orders.
-        ids = np.concatenate([instruments["instrument_id"], orders["instrument_id"]])
-        order = np.argsort(ids, kind="stable")
-        heads = order < len(instruments)
-        out["instrument_id"] = ids[order]
-        for name in ("publisher_id", "channel_id"):
-            out[name] = np.concatenate([instruments[name], orders[name]])[order]
-        out["action"], out["side"], out["price"] = ACTION_CLEAR, SIDE_NONE, UNDEF_PRICE
-        out["ts_event"] = now
-        resting, queued = ~heads, orders[order[~heads] - len(instruments)]
-        out["action"][resting] = ACTION_ADD
-        for name in ("order_id", "price", "size", "side", "ts_event", "sequence"):
-            out[name][resting] = queued[name]
-        out["flags"][np.append(heads[1:], True)] |= F_LAST
-        return out
+        return _written(orders, instruments, now)
 
     def _live(self, wanted: npt.NDArray[np.int64] | None) -> tuple[Rows, Rows]:
         """The orders that rest, oldest first, and the instruments."""
@@ -233,3 +216,27 @@ class RestingOrders:
         self._orders = np.zeros(1 << max(12, (len(live) * 4).bit_length()), ORDER)
         _moved(live, self._orders)
         self._used[0] = len(live)
+
+
+def _written(orders: Rows, instruments: Rows, now: int) -> Rows:
+    """Orders, oldest first, and instruments as records, instrument by instrument."""
+    out = np.zeros(len(orders) + len(instruments), MBO_RECORD)
+    if not len(out):
+        return out
+    out["length"], out["rtype"], out["ts_recv"] = WORDS, RTYPE_MBO, now
+    out["flags"] = F_SNAPSHOT | F_BAD_TS_RECV
+    # A stable merge: all of an instrument's records together, R before its orders.
+    ids = np.concatenate([instruments["instrument_id"], orders["instrument_id"]])
+    order = np.argsort(ids, kind="stable")
+    heads = order < len(instruments)
+    out["instrument_id"] = ids[order]
+    for name in ("publisher_id", "channel_id"):
+        out[name] = np.concatenate([instruments[name], orders[name]])[order]
+    out["action"], out["side"], out["price"] = ACTION_CLEAR, SIDE_NONE, UNDEF_PRICE
+    out["ts_event"] = now
+    resting, queued = ~heads, orders[order[~heads] - len(instruments)]
+    out["action"][resting] = ACTION_ADD
+    for name in ("order_id", "price", "size", "side", "ts_event", "sequence"):
+        out[name][resting] = queued[name]
+    out["flags"][np.append(heads[1:], True)] |= F_LAST
+    return out

@@ -104,7 +104,8 @@ class Session:
         now = self._clock.start()
         self.told.now = now.time
         self._wire.write(self._messages.metadata(now.time))
-        self._take(asked, now.time, started=False)
+        for fields in asked:
+            self._take(fields, now.time, started=False)
         self._play(now)
         self._tell("the files are at their end")
         while not self._ends:
@@ -218,16 +219,13 @@ class Session:
 
     def _news(self, position: int | None) -> None:
         """Take what the client has asked for since the session started."""
-        if not self._wire.lines:
-            return
-        asked = [fields_of(line) for line in self._wire.lines]
-        self._wire.lines.clear()
-        now = self._clock.time()
-        self._show_books(self._take(asked, now, started=True), position, now)
+        while self._wire.lines:
+            fields, now = fields_of(self._wire.lines.popleft()), self._clock.time()
+            self._show_books([self._take(fields, now, started=True)], position, now)
 
-    def _take(self, asked: list[dict[str, str]], now: int, started: bool) -> list[Subscription]:
+    def _take(self, fields: dict[str, str], now: int, started: bool) -> Subscription:
         try:
-            return self._desk.take(asked, now, started)
+            return self._desk.take(fields, now, started)
         except Denied as denied:
             self._sender.error(denied.code, str(denied))
             raise

@@ -40,14 +40,11 @@ class Symbols:
     """
 
     def __init__(self, listed: Iterable[Listed]) -> None:
-        self._listed = sorted(set(listed), key=lambda one: (one.first, one.defined))
+        self._listed = sorted(set(listed), key=_order)
         self.on = lru_cache(maxsize=8)(self._on)
 
     def __len__(self) -> int:
         return len({one.raw_symbol for one in self._listed})
-
-    def names(self) -> list[str]:
-        return sorted({one.raw_symbol for one in self._listed})
 
     def _on(self, day: dt.date) -> Mapping[str, Listed]:
         """Every symbol of a UTC day."""
@@ -63,6 +60,10 @@ class Symbols:
                 number[one.instrument_id] = one.raw_symbol
                 found[one.raw_symbol] = one
         return found
+
+
+def _order(one: Listed) -> tuple[dt.date, bool, str, int, dt.date]:
+    return one.first, one.defined, one.raw_symbol, one.instrument_id, one.after
 
 
 def read_symbols(files: Iterable[TapeFile]) -> Symbols:
