@@ -10,13 +10,14 @@ import pytest
 from spymaster.errors import SourceError
 from spymaster.feed.capture_name import captured_batch
 from spymaster.feed.gateway import Fault, Gateway
+from spymaster.feed.ingest.boundary import next_boundary
 from spymaster.feed.ingest.process import ingest
 from spymaster.feed.simulator import SimulationConfig, simulate
 from spymaster.lake import Lake
 from spymaster.lake.diff import diff
 from spymaster.lake.manifest import Manifest
 from spymaster.settings import Settings
-from tests.e2e.scenes import SHORT, evening, market, mbo, rows, run, short
+from tests.e2e.scenes import SHORT, evening, market, mbo, records, rewrite, rows, run, short
 from tests.live.scenes_live import (
     FACTS,
     KEY,
@@ -102,6 +103,42 @@ def test_history_of_the_captures_is_history_of_the_files(tmp_path: Path) -> None
             compared += 1
     assert compared >= 12
     assert len(rows(root, "gold.setup_vectors")) == 75
+
+
+def test_two_days_captured_are_two_days_of_files_also_where_records_are_refused(
+    files: list[Path], tmp_path: Path
+) -> None:
+    """Captures end at midnight and at the sessions' ends; what is refused is told once."""
+    days = []
+    for day in mbo("mbo", files):
+        found = records(day)
+        found["price"][1500::4000] += 1  # no multiple of the step
+        days.append(rewrite(day, tmp_path / day.name, found))
+    given = [*mbo("definition", files), *days]
+    root, other = tmp_path / "live", tmp_path / "files"
+    settings, _ = played(root, given, partitions=2)
+    refused = rows(root, "bronze.quarantine")
+    captures = sorted(Manifest(Lake(root)).rows().values(), key=lambda r: int(r["start"]))
+    print(len(refused), [(r["path"].split("/")[3], r["instrument_types"]) for r in captures])
+    assert len(captures) == 6
+    for row in captures[:-1]:
+        times = records(root / row["path"])["ts_recv"]
+        end = next_boundary({"ES": settings.of("ES")}, int(row["start"]))
+        assert times[-1] >= end > times[times < times[-1]][-1]
+    report = run(short(root))
+    assert sum(f.refused for f in report.files) == len(refused) > 5
+    # History wrote them down once more nowhere: it found them.
+    assert rows(root, "bronze.quarantine") == refused
+    for row in refused:
+        held = records(root / row["source"])
+        assert row["raw"] in {r.tobytes().hex() for r in held[held["price"] % 2 == 1]}
+    run(short(other), given)
+    for table in Lake(other).existing():
+        if table.split(".")[0] in ("silver", "gold"):
+            found_ = diff(root, other, table)
+            print(found_)
+            assert found_.equal, table
+    assert len({r["session_date"] for r in rows(other, "silver.bar_5s")}) == 3
 
 
 def test_many_partitions_and_contracts(files: list[Path], tmp_path: Path) -> None:
