@@ -18,6 +18,7 @@ import zstandard
 
 from spymaster.bus import open_bus
 from spymaster.contracts.arrow import arrow_schema
+from spymaster.contracts.event import F_SNAPSHOT
 from spymaster.engines.local import LocalEngine
 from spymaster.engines.parity import certify
 from spymaster.engines.stream.live import LiveEngine
@@ -30,7 +31,7 @@ from spymaster.lake import read as reading
 from spymaster.lake.swap import swap
 from spymaster.settings import Settings
 from tests.e2e.runner import environment
-from tests.e2e.scenes import SHORT, market, rows, run, short
+from tests.e2e.scenes import SHORT, market, mbo, records, rewrite, rows, run, short
 from tests.live.streamed import compare
 
 DAYS = [date(2024, 1, 8), date(2024, 1, 9)]
@@ -178,3 +179,31 @@ def test_vendor_file_is_compared_and_says_the_same(
     assert found.equal
     assert found.row["against"] == "vendor"
     assert found.row["vectors"] > 50
+
+
+def test_day_that_begins_without_a_snapshot_gets_one_and_its_certificate_is_green(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The real feed sends none at midnight: the ingestor fetches it, and nothing is lost."""
+    files = market(tmp_path / "market", 2, 3_000, SHORT)
+    last = mbo("mbo", files)[-1]
+    whole = records(last)
+    rewrite(last, last, whole[whole["flags"] & F_SNAPSHOT == 0])
+    monkeypatch.setenv("DATABENTO_API_KEY", "db-0123456789abcdefghijklmnopqrs")
+    with Gateway(files, at_end="close", speed=20_000.0) as gateway:
+        settings = fed(short(tmp_path / "root"), gateway.port)
+        (told,) = ingest(settings, once=True)
+    assert told.connections == 2
+    assert told.counts.gaps == 0
+    with open_bus(settings) as bus:
+        LiveEngine(settings, bus, quiet_s=0.5).run()
+    found = certify(settings, "ES", DAYS[1])
+    print("\n".join(found.lines()))
+    assert found.equal
+    assert found.row["vectors"] > 50
+    summaries = rows(tmp_path / "root", "silver.session_summary_stream", session_date=DAYS[1])
+    assert all(r["complete"] for r in summaries)
+    # Every live record of the day is there once.
+    topic = rows(tmp_path / "root", "bronze.stream", "ts_recv", "is_snapshot", "action", "batch_id")
+    live = {(r["ts_recv"]) for r in topic if not r["is_snapshot"] and r["action"]}
+    assert live >= set(whole["ts_recv"][whole["flags"] & F_SNAPSHOT == 0].tolist())

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spymaster.contracts.event import NOTE_BACKWARDS
+from spymaster.contracts.event import ACTION_CLEAR, F_SNAPSHOT, NOTE_BACKWARDS, NS
 from spymaster.feed import dbn_records as dbn
 from spymaster.feed.control import Control
 from spymaster.feed.dbn import Chunk, DbnReader, cut
@@ -36,6 +36,8 @@ DEFINITIONS = "bronze.definitions"
 _TELLING = (dbn.RTYPE_DEFINITION, dbn.RTYPE_SYMBOL_MAPPING)
 _AT_ONCE = 65_536
 _UNDEFINED = 2**63 - 1
+#: A vendor's day begins with a market snapshot; a feed that plays one has sent it by then.
+_PATIENCE_NS = 60 * NS
 
 
 @dataclass
@@ -83,6 +85,7 @@ class Flow:
         self.counts, self.tail = Counts(), Tail()
         self.folder: Path = lake.place.local / FOLDER / dataset
         self.last_start = 0
+        self._booked = 0  # the last UTC day in which a book began
         self._dataset, self._settings, self._lake = dataset, settings, lake
         self._publisher, self._lander, self._now = publisher, lander, now
         self._underliers = {n: u for n, u in settings.underlier.items() if u.venue == dataset}
@@ -107,6 +110,15 @@ class Flow:
         self._told: dict[tuple[int, int], bytes] = {}
         self._boundary = _UNDEFINED
         self._closing: int | None = None
+
+    @property
+    def without_book(self) -> bool:
+        """This UTC day's captures hold no market snapshot or R, and it began a while ago.
+
+        Who reads the day alone, as a session's history does, has no book then.
+        """
+        day = self.tail.ts_recv // DAY_NS
+        return day > self._booked and self.tail.ts_recv - day * DAY_NS > _PATIENCE_NS
 
     def take(self, data: dbn.Bytes) -> None:
         """Whole records in the connection's order: on disk, on the topic, when it returns."""
@@ -184,9 +196,8 @@ class Flow:
     def _cuts(self, records: NDArray[Any]) -> tuple[int, int] | None:
         """Where the old file ends and where the new one begins, among these records.
 
-        The old one ends after the first group at or past the boundary, its mark. Past midnight
-        another session may read the new file alone: there the old one ends with the first
-        record of that group, and the new one begins with the same.
+        At a session's end the old one ends after the first group at or past it: the mark that the
+        session needs. At midnight it ends before that group, as the vendor's files of a day do.
         """
         assert self._open is not None
         times = records["ts_recv"]
@@ -199,7 +210,7 @@ class Flow:
             if a == len(high):
                 return None
             if self._boundary % DAY_NS == 0:
-                return a + 1, a
+                return a, a
             self._closing = int(high[a])
         b = int(np.searchsorted(high, self._closing, "right"))
         return (b, b) if b < len(records) else None
@@ -235,6 +246,7 @@ class Flow:
         if chunk.count:
             self._remember(chunk)
             self._capture.write(data, chunk.count)
+            self._book(chunk.records)
             self._publish(chunk)
 
     def _publish(self, chunk: Chunk) -> None:
@@ -252,6 +264,12 @@ class Flow:
         self._publisher.flush()
         if now.tail.ts_recv > self.tail.ts_recv:
             self.tail = replace(now.tail)
+
+    def _book(self, records: NDArray[Any]) -> None:
+        """The day that a market snapshot or an R begins a book in."""
+        starts = (records["flags"] & F_SNAPSHOT != 0) | (records["action"] == ACTION_CLEAR)
+        if starts.any():
+            self._booked = max(self._booked, _first_time(records[starts]) // DAY_NS)
 
     def _note(self, rows: list[Instrument]) -> None:
         """Contracts that nobody knows of yet are in bronze before their records are told of.

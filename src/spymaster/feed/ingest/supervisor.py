@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import logging
+import math
 import random
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
+
+import numpy as np
 
 from spymaster.bus import open_bus
 from spymaster.bus.secret import Secret
+from spymaster.contracts.event import F_SNAPSHOT
 from spymaster.errors import SourceError, SpymasterError
+from spymaster.feed import dbn_records as dbn
 from spymaster.feed.ingest.connection import Ask, Connection, Lost
 from spymaster.feed.ingest.flow import Counts, Flow
 from spymaster.feed.ingest.inbox import Inbox
@@ -18,7 +24,15 @@ from spymaster.feed.ingest.lander import Lander
 from spymaster.feed.ingest.publisher import Publisher
 from spymaster.feed.ingest.recovery import Noted, Notes, landed_tail, recover
 from spymaster.feed.ingest.status import Told
-from spymaster.feed.ingest.stream import Said, Stream, aged_out, fatal, lost_records
+from spymaster.feed.ingest.stream import (
+    Said,
+    Stream,
+    aged_out,
+    cut_whole,
+    fatal,
+    lost_records,
+    offset_of,
+)
 from spymaster.feed.topic import TOPIC
 from spymaster.lake.tables import Lake
 from spymaster.settings import Settings, SymbolSettings
@@ -29,6 +43,42 @@ _LOOK_S = 0.25
 _NOTE_S = 1.0
 _DRAIN_S = 5.0
 _HOUR = 3_600_000_000_000
+
+
+class _Line:
+    """A connection, the inbox that it fills, and its records in order."""
+
+    def __init__(self, connection: Connection, inbox: Inbox, stream: Stream) -> None:
+        self.connection, self.inbox, self.stream = connection, inbox, stream
+        self.relieving = self.done = False
+        self.held = np.empty(0, np.uint8)  #: of one that is to take over
+        self.late: list[dbn.Bytes] = []  #: of one that is to be relieved
+
+    def begin(self, lines: ExitStack) -> None:
+        """Connect; Lost or SourceError when that cannot be."""
+        lines.enter_context(self.connection)
+
+    def kept(self) -> dbn.Bytes:
+        """What was kept back, once."""
+        data = np.concatenate([np.empty(0, np.uint8), *self.late])
+        self.late.clear()
+        return data
+
+    def snapshot(self) -> int | None:
+        """The time of its market snapshot, ns UTC, when that has begun to come."""
+        if self.inbox.waiting:
+            data = self.stream.take(self.inbox.take(0))
+            self.held = np.concatenate([self.held, data])
+        records = cut_whole(self.held, 0).records
+        found = records[records["flags"] & F_SNAPSHOT != 0]
+        return int(found["ts_recv"][0]) if len(found) else None
+
+
+def _up_to(data: dbn.Bytes, at: int) -> dbn.Bytes:
+    """The records before the first MBO record past a time, ns UTC."""
+    chunk = cut_whole(data, 0)
+    past = np.flatnonzero(chunk.records["ts_recv"] > at)
+    return data[: offset_of(data, chunk.number(int(past[0])))] if len(past) else data
 
 
 class Supervisor:
@@ -59,6 +109,7 @@ class Supervisor:
         self._now, self._monotonic, self._chance = now, monotonic, chance
         self._aged_out = False
         self._failures = 0
+        self._relieve_at = -math.inf
 
     def run(self) -> None:
         """Until the end; an error that a person must see is in `error` then."""
@@ -113,27 +164,39 @@ class Supervisor:
     # Connections
 
     def _attempt(self) -> bool:
-        """One connection from its beginning to its end; True when there shall be no other."""
+        """One connection from its beginning to its end, and those that relieve it in passing.
+
+        True when there shall be no other.
+        """
         started = self._monotonic()
         ask, gap = self._ask()
         self._state("connecting")
         self.told.open_gap = gap
-        inbox = Inbox(self._settings.feed.buffer_bytes)
-        symbols, feed = self._symbols, self._settings.feed
-        self.told.connections += 1
-        self.told.reconnects += self.told.connections > 1
+        line = self._line(ask)
         try:
-            with Connection(self._dataset, symbols, feed, self._key, ask, inbox) as connection:
+            with ExitStack() as self._lines:
+                line.begin(self._lines)
                 self._flow.connect(gap)
-                done = self._live(connection, inbox, ask)
+                while relief := self._live(line):
+                    line = relief
+                done = line.done
         except Lost as lost:
             self._error(str(lost))
             done = False
-        if self._monotonic() - started > feed.good_s:
+        if self._monotonic() - started > self._settings.feed.good_s:
             self._failures = 0
         self._flow.finish()
         self._note()
         return done
+
+    def _line(self, ask: Ask) -> _Line:
+        feed = self._settings.feed
+        self.told.connections += 1
+        self.told.reconnects += self.told.connections > 1
+        inbox = Inbox(feed.buffer_bytes)
+        connection = Connection(self._dataset, self._symbols, feed, self._key, ask, inbox)
+        until = self._monotonic() + feed.definitions_s
+        return _Line(connection, inbox, Stream(ask.replays, until, self._monotonic))
 
     def _ask(self) -> tuple[Ask, str | None]:
         """A replay from the feed's last group, or a market snapshot with the gap before it."""
@@ -148,16 +211,17 @@ class Supervisor:
             return Ask(None), "the connection ended inside a market snapshot"
         return Ask(tail.start), None
 
-    def _live(self, connection: Connection, inbox: Inbox, ask: Ask) -> bool:
-        feed = self._settings.feed
-        begin = self._monotonic()
-        stream = Stream(ask.replays, begin + feed.definitions_s, self._monotonic)
-        noted, heard = begin, False
+    def _live(self, line: _Line) -> _Line | None:
+        """Take what comes until the connection ends, or another one relieves it: that one then."""
+        feed, inbox, stream = self._settings.feed, line.inbox, line.stream
+        begin = noted = self._monotonic()
+        heard = line.relieving
+        relief: _Line | None = None
         while not self._stop.is_set():
             pieces = inbox.take(_LOOK_S)
             at = self._monotonic()
             heard = heard or bool(pieces)
-            self._take(stream, pieces, inbox.waiting)
+            self._take(stream, pieces, inbox.waiting, line.late if relief else None)
             if not heard and not inbox.ended and at - begin > feed.first_record_s:
                 raise Lost(f"nothing came for {feed.first_record_s:g} s after the session began")
             if at - noted > _NOTE_S:
@@ -165,13 +229,71 @@ class Supervisor:
                 noted = at
             if inbox.ended and not inbox.waiting:
                 break
+            if relief is None and self._flow.without_book and at > self._relieve_at:
+                relief = self._relief()
+            elif relief is not None and relief.snapshot() is not None:
+                self._hand_over(line, relief)
+                return relief
+            elif relief is not None and at > self._relieve_at:
+                self._without_relief(line, relief)
+                relief = None
         else:
-            self._drain(connection, stream, inbox)
-            return True
+            self._flow.take(line.kept())
+            self._drain(line.connection, stream, inbox)
+            line.done = True
+            return None
+        self._flow.take(line.kept())
         self._flow.take(stream.rest())
-        return self._ended(inbox.error, connection.broken, stream)
+        line.done = self._ended(inbox.error, line.connection.broken, stream)
+        return None
 
-    def _take(self, stream: Stream, pieces: list[bytes], waiting: int) -> None:
+    def _relief(self) -> _Line | None:
+        """Another connection beside this one, for the market snapshot that the day lacks."""
+        feed = self._settings.feed
+        log.info("feed %s: a UTC day without a market snapshot; one is asked for", self._dataset)
+        line = self._line(Ask(None))
+        self._relieve_at = self._monotonic() + feed.first_record_s
+        try:
+            line.begin(self._lines)
+        except Lost as lost:
+            self._error(f"no market snapshot for the new UTC day: {lost}")
+            return None
+        return line
+
+    def _without_relief(self, line: _Line, relief: _Line) -> None:
+        """It brought nothing: go on as before, and try again later."""
+        relief.connection.__exit__()
+        self._flow.take(line.kept())
+        self._relieve_at = self._monotonic() + self._settings.feed.good_s
+        self._error("no market snapshot for the new UTC day: none came")
+
+    def _hand_over(self, old: _Line, new: _Line) -> None:
+        """The market snapshot has begun to come: up to its time the old connection's word counts.
+
+        So nothing is missing between them, and nothing is told that the snapshot has in it.
+        """
+        at = new.snapshot()
+        assert at is not None
+        old.connection.__exit__()
+        until = self._monotonic() + _DRAIN_S
+        while old.inbox.waiting and self._monotonic() < until:
+            self._take(old.stream, old.inbox.take(0), old.inbox.waiting, old.late)
+        old.late.append(old.stream.rest())
+        self._flow.take(_up_to(old.kept(), at))
+        self._flow.finish()
+        self._flow.connect(None)
+        self._relieve_at = self._monotonic() + self._settings.feed.good_s
+        new.relieving = True
+        self._flow.take(new.held)
+
+    def _take(
+        self,
+        stream: Stream,
+        pieces: list[bytes],
+        waiting: int,
+        keep: list[dbn.Bytes] | None = None,
+    ) -> None:
+        """Records on their way, or kept back while another connection is to take over."""
         late = stream.late
         data = stream.take(pieces)
         self.told.waiting_bytes = waiting
@@ -181,6 +303,9 @@ class Supervisor:
                 self._dataset,
                 self._settings.feed.definitions_s,
             )
+        if keep is not None:
+            keep.append(data)
+            data = data[:0]
         self._flow.take(data)
         if pieces:
             self.told.arrived = self._now()
