@@ -6,10 +6,11 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-$(shell cat pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
 
-.PHONY: help demo test test-fast soak check bench lock install debian clean
+.PHONY: help demo live test test-fast soak check bench lock install debian clean
 
 help:
 	@echo "make demo       the whole way on a simulated market, in ./demo"
+	@echo "make live       a simulated day as a live feed, 60 times as fast, in ./rehearsal"
 	@echo "make test       install what the tests need, then make check and all tests"
 	@echo "make test-fast  the tests that take seconds"
 	@echo "make soak       120 faults at drawn times and named points; SPYMASTER_SOAK=N for N"
@@ -35,6 +36,10 @@ debian:
 demo: install
 	$(BIN)/spymaster demo demo
 
+live: install
+	test -d rehearsal/market || $(BIN)/spymaster simulate rehearsal/market --sessions 1
+	$(BIN)/spymaster rehearse rehearsal/market/*.dbn.zst --root rehearsal/data
+
 test: debian check
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
@@ -59,4 +64,4 @@ lock:
 	@grep -q '^uv==' constraints.txt || $(BIN)/uv --version | sed 's/uv /uv==/; s/ .*//' >> constraints.txt
 
 clean:
-	rm -rf $(VENV) demo .mypy_cache .ruff_cache .hypothesis dist
+	rm -rf $(VENV) demo rehearsal .mypy_cache .ruff_cache .hypothesis dist

@@ -202,7 +202,7 @@ class FeedSettings(_Frozen):
     horizon_hours: Positive = 24.0
     slow_reader_behavior: Literal["warn", "skip"] = "warn"
     compression: Literal["none", "zstd"] = "none"
-    buffer_records: AtLeastOne = 500_000
+    buffer_bytes: AtLeastOne = 64_000_000
 
     @model_validator(mode="after")
     def _secret_in_vault_has_a_name(self) -> FeedSettings:

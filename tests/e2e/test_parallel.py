@@ -16,7 +16,7 @@ from spymaster.engines.local import LocalEngine
 from spymaster.lake import Lake
 from spymaster.lake.lineage import complete
 from tests.e2e.runner import Runner, lease, loose
-from tests.e2e.scenes import assert_equal, rows, run, two, two_venues
+from tests.e2e.scenes import SHORT, assert_equal, market, rows, run, short, two, two_venues
 
 DEADLINE = 300
 
@@ -176,3 +176,16 @@ def test_interrupt_ends_with_130_and_leaves_nothing_half_made(
     run(two(root), sorted((folder / "m").glob("*.zst")))
     assert_equal(folder / "serial", root)
     assert json.dumps(lease(root)["unfinished"]) == "[]"
+
+
+def test_futures_and_options_by_two_jobs_are_those_of_one(tmp_path: Path) -> None:
+    files = market(
+        tmp_path / "m", 3, 2_000, SHORT, options=30, option_events_per_session=2_000
+    )  # fmt: skip
+    run(short(tmp_path / "serial"), files)
+    report = run(short(tmp_path / "root"), files, jobs=2)
+    assert len(report.sessions) == len(complete(Lake(tmp_path / "serial"))) == 3
+    assert_equal(tmp_path / "serial", tmp_path / "root")
+    kinds = {r["instrument_type"] for r in rows(tmp_path / "root", "silver.bar_5s")}
+    assert kinds == {"FUT", "OPT"}
+    assert len({r["contract_id"] for r in rows(tmp_path / "root", "silver.session_summary")}) > 20

@@ -624,3 +624,26 @@ def test_a_folder_url_is_a_folder(tmp_path):
     assert Place(f"file://{tmp_path}").local == tmp_path
     assert Place("abfss://c@a.dfs.core.windows.net/x/").local is None
     assert delta.folder(BARS) == "lake/silver/bars"
+
+
+def test_commits_of_another_writer_while_a_table_is_read_are_no_damage(tmp_path: Path) -> None:
+    import threading
+
+    writer, reader = Lake(tmp_path, tag="w"), Lake(tmp_path, tag="r")
+    row = {"venue": "V", "underlier": "ES", "from_ts": 1, "to_ts": 2, "reason": "", "batch_id": ""}
+    writer.append_rows("bronze.gaps", [row])
+    stop = threading.Event()
+
+    def write() -> None:
+        for n in range(40):
+            writer.append_rows("bronze.gaps", [{**row, "from_ts": n}])
+        stop.set()
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    counts = []
+    while not stop.is_set():
+        counts.append(reader.scan("bronze.gaps").num_rows)
+    thread.join()
+    assert counts == sorted(counts)
+    assert reader.scan("bronze.gaps").num_rows == 41

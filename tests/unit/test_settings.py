@@ -221,3 +221,32 @@ def test_a_mistake_in_the_bus_keys_is_named_with_the_allowed_ones(tmp_path: Path
 def test_the_bus_does_not_change_what_a_row_is_made_of(tmp_path: Path) -> None:
     kafka = Settings.load(write(tmp_path, '[bus]\nkind = "kafka"'))
     assert kafka.config_hash("ES") == Settings().config_hash("ES")
+
+
+def test_feed_of_one_underlier_is_added_to_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = '[feed]\nheartbeat_s = 10\n[feed.symbols.NQ]\nparent = ["NQ.FUT"]\n'
+    monkeypatch.setenv("SPYMASTER_FEED__SYMBOLS__TSLA__RAW_SYMBOL", "TSLA,TSLL")
+    feed = Settings.load(write(tmp_path, text)).feed
+    assert feed.heartbeat_s == 10
+    assert feed.symbols["NQ"].parent == ("NQ.FUT",)
+    assert feed.symbols["ES"].parent == ("ES.FUT", "ES.OPT")
+    assert feed.symbols["TSLA"].raw_symbol == ("TSLA", "TSLL")
+    again = write(tmp_path, Settings.load(write(tmp_path, text)).to_toml(), "again.toml")
+    monkeypatch.delenv("SPYMASTER_FEED__SYMBOLS__TSLA__RAW_SYMBOL")
+    assert Settings.load(again).feed == feed
+
+
+def test_mistakes_in_the_feed_are_named(tmp_path: Path) -> None:
+    said = refused(tmp_path, '[feed.symbols.ES]\nparents = ["ES.FUT"]')
+    assert "unknown key feed.symbols.ES.parents; allowed: parent, raw_symbol" in said
+    assert "unknown key feed.host; allowed: symbols, gateway" in refused(
+        tmp_path, '[feed]\nhost = "x"'
+    )
+    assert "vault and vault_secret go together" in refused(
+        tmp_path, '[feed]\nvault = "https://x.vault.azure.net"'
+    )
+    assert "backoff_first_s 9 is above" in refused(
+        tmp_path, "[feed]\nbackoff_first_s = 9\nbackoff_longest_s = 3"
+    )

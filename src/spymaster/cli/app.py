@@ -1,4 +1,4 @@
-"""The verbs: land, hist, plan, show, diff, tables, simulate, replay, ingest, demo, settings."""
+"""The verbs, in the order of the way: files in, history, the live feed, what is there."""
 
 from __future__ import annotations
 
@@ -450,6 +450,38 @@ def ingest(
         health=health,
         health_host=health_host,
     )
+
+
+@app.command("send-test-event")
+def send_test_event(
+    file: Annotated[
+        str | None,
+        typer.Argument(help="a file with one JSON event, - for standard input", metavar="[FILE|-]"),
+    ] = None,
+    price: Annotated[float | None, typer.Option(help="In currency units.")] = None,
+    size: Annotated[int | None, typer.Option(help="Contracts or shares.")] = None,
+    side: Annotated[str | None, typer.Option(help="B, A or N.")] = None,
+    action: Annotated[str | None, typer.Option(help="A, C, M, R, T, F or N.")] = None,
+    contract: Annotated[str | None, typer.Option(help="Its contract_id.")] = None,
+    config: Config = None,
+    root: Root = None,
+) -> None:
+    """Put one event as JSON onto the topic mbo_raw; without a file an example.
+
+    Example: spymaster send-test-event --price 5000.25
+
+    Example: echo '{"event_time": 1, ...}' | spymaster send-test-event -
+    """
+    from spymaster.cli.send_event import send_event
+
+    changes = {
+        "price": price,
+        "size": size,
+        "side": side,
+        "action": action,
+        "contract_id": contract,
+    }
+    send_event(Settings.load(config, root=root), file, changes)
 
 
 @app.command()

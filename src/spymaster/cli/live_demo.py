@@ -1,4 +1,4 @@
-"""The demo's last part: the market again, live, and the proof that the numbers are the same."""
+"""A market played live on one machine: the demo's last part, and `spymaster rehearse`."""
 
 from __future__ import annotations
 
@@ -7,18 +7,20 @@ import re
 import secrets
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from spymaster.bus import open_bus
 from spymaster.cli.console import tell
+from spymaster.cli.status import show_status
 from spymaster.engines.parity import certify, streamed_sessions
 from spymaster.engines.stream.live import LiveEngine
 from spymaster.errors import SourceError
 from spymaster.lake import Lake
 from spymaster.lake.diff import diff
-from spymaster.settings import Settings
+from spymaster.settings import CONFIG_VARIABLE, Settings
 
 _COMPARED = ("silver.bar_5s", "silver.level_approach_2m", "gold.setup_vectors", "gold.labels")
 
@@ -54,38 +56,104 @@ def live_replay(folder: Path, files: Sequence[Path]) -> dict[str, Any]:
     return {"sessions": sessions, "history": history, "records": counters.records}
 
 
-def _feed(files: Sequence[Path], root: Path) -> None:
-    """The gateway and the ingestor, each a process of its own."""
-    me = [sys.executable, "-m", "spymaster"]
-    played = [*me, "replay", *map(str, files), "--speed", "max", "--port", "0"]
-    gateway = subprocess.Popen(
-        [*played, "--at-end", "close", "--once"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    try:
-        assert gateway.stdout is not None
-        said = gateway.stdout.readline()
+def rehearse(
+    files: Sequence[Path], settings: Settings, config: Path | None, speed: str, every_s: float
+) -> None:
+    """Gateway, ingestor and engine as processes, their status every so often, until Ctrl-C.
+
+    Ends by itself when the files are at their end and all of them is streamed.
+    """
+    root = Path(settings.root)
+    with _Children(config) as children:
+        address = children.gateway(files, speed)
+        children.start("ingest", *_INGEST, "--root", str(root), "--gateway", address)
+        children.start("live", "live", "--quiet", "10", "--root", str(root))
+        tell(f"playing {len(files)} files at {speed} into {root}; Ctrl-C ends it")
+        try:
+            while children.alive("live"):
+                time.sleep(every_s)
+                show_status(settings, as_json=False)
+        except KeyboardInterrupt:
+            tell("draining")
+
+
+_INGEST = ("ingest", "--once", "--dataset", "GLBX.MDP3")
+
+
+class _Children:
+    """Commands of ours as processes, ended in the order of the way with the block."""
+
+    def __init__(self, config: Path | None = None) -> None:
+        self._running: dict[str, subprocess.Popen[str]] = {}
+        self._env = {**os.environ, "DATABENTO_API_KEY": f"db-{secrets.token_hex(14)}"}
+        if config is not None:
+            self._env[CONFIG_VARIABLE] = str(config)
+
+    def start(self, name: str, *arguments: str, **how: Any) -> subprocess.Popen[str]:
+        """A command of ours, by the same Python."""
+        command = [sys.executable, "-m", "spymaster", *arguments]
+        self._running[name] = subprocess.Popen(
+            command, env=self._env, text=True, start_new_session=True, **how
+        )
+        return self._running[name]
+
+    def gateway(self, files: Sequence[Path], speed: str) -> str:
+        """The gateway, listening; its address."""
+        played = ["replay", *map(str, files), "--speed", speed, "--port", "0"]
+        process = self.start(
+            "gateway",
+            *played,
+            "--at-end",
+            "close",
+            "--once",
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+        assert process.stdout is not None
+        said = process.stdout.readline()
         found = re.search(r"listening on (\S+:\d+)", said)
         if found is None:
-            raise SourceError(
-                f"demo: the gateway did not start: {said.strip() or 'it said nothing'}"
-            )
-        taken = [*me, "ingest", "--once", "--dataset", "GLBX.MDP3", "--root", str(root)]
-        done = subprocess.run(
-            [*taken, "--gateway", found.group(1)],
-            env={**os.environ, "DATABENTO_API_KEY": f"db-{secrets.token_hex(14)}"},
-            capture_output=True,
-            text=True,
-            check=False,
+            said = said.strip() or "it said nothing"
+            raise SourceError(f"the replay gateway did not start: {said}")
+        return found.group(1)
+
+    def alive(self, name: str) -> bool:
+        return self._running[name].poll() is None
+
+    def __enter__(self) -> _Children:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for process in self._running.values():
+            if process.poll() is None:
+                process.terminate()
+            try:
+                process.wait(60)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+            if process.stdout is not None:
+                process.stdout.close()
+
+
+def _feed(files: Sequence[Path], root: Path) -> None:
+    """The gateway and the ingestor, each a process of its own, until the feed is at its end."""
+    with _Children() as children:
+        address = children.gateway(files, "max")
+        ingestor = children.start(
+            "ingest",
+            *_INGEST,
+            "--root",
+            str(root),
+            "--gateway",
+            address,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
         )
-        if done.returncode:
-            raise SourceError(f"demo: the ingestor failed: {done.stderr.strip()[-500:]}")
-        tell(f"   {done.stdout.strip().splitlines()[-1]}")
-    finally:
-        gateway.terminate()
-        gateway.wait()
+        said, errors = ingestor.communicate()
+        if ingestor.returncode:
+            raise SourceError(f"the ingestor failed: {errors.strip()[-500:]}")
+        tell(f"   {said.strip().splitlines()[-1]}")
 
 
 def _against_history(folder: Path, root: Path) -> str:

@@ -14,6 +14,7 @@ from spymaster.engines.stream.report import read_statuses
 from spymaster.lake import Lake
 from spymaster.settings import Settings
 
+_WEEK = 7 * 86_400.0
 _COLUMNS = ("process", "state", "records", "rate", "lag", "watermark", "detail")
 
 
@@ -67,4 +68,7 @@ def _detail(told: Mapping[str, Any]) -> str:
 
 
 def _seconds(value: object) -> str:
-    return "-" if value is None else f"{float(str(value)):,.1f} s"
+    seconds = -1.0 if value is None else float(str(value))
+    if seconds > _WEEK:
+        return "a replay"
+    return "-" if value is None else f"{seconds:,.1f} s"

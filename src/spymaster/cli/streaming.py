@@ -1,4 +1,4 @@
-"""The verbs of a live day: live, parity, explain, status."""
+"""The verbs of a live day: live, rehearse, parity, explain, status."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from spymaster.cli.app import Config, Root, SessionDate, app, date_of
+from spymaster.cli.app import Config, Files, Root, SessionDate, app, date_of
 from spymaster.cli.console import tell
 from spymaster.errors import SessionError
 from spymaster.settings import Settings
@@ -49,6 +49,25 @@ def live(
     run_live(
         settings, quiet_s=quiet, commit_s=commit, intent_records=intent, health=health, fresh=fresh
     )
+
+
+@app.command()
+def rehearse(
+    files: Files,
+    speed: Annotated[str, typer.Option(help="1x, 60x, max")] = "60x",
+    every: Annotated[
+        float, typer.Option("--every", min=0.5, help="Seconds between two looks.")
+    ] = 5.0,
+    config: Config = None,
+    root: Root = None,
+) -> None:
+    """Play files as a live day: gateway, ingestor and engine as processes, their status as it goes.
+
+    Example: spymaster rehearse ./market/*.dbn.zst --speed 60x --root ./rehearsal
+    """
+    from spymaster.cli.live_demo import rehearse as play
+
+    play(files, Settings.load(config, root=root), config, speed, every)
 
 
 @app.command()

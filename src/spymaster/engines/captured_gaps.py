@@ -18,12 +18,12 @@ class CapturedGaps:
     def before(self, row: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Of a manifest row's file, in order; none where it is no capture.
 
-        A gap that begins inside the file, where it is damaged, is not among them.
+        The gap where the file itself is damaged is not among them.
         """
         batch = captured_batch(row["path"])
         if batch is None:
             return []
         filters = {"batch_id": batch}
         found = self._lake.scan("bronze.gaps", filters=filters, missing_ok=True).to_pylist()
-        before = [gap for gap in found if gap["from_ts"] < row["start"]]
+        before = [gap for gap in found if not gap["reason"].startswith(row["path"])]
         return sorted(before, key=lambda gap: int(gap["from_ts"]))

@@ -7,10 +7,13 @@ from pathlib import Path
 
 
 def newest_is_empty(log: Path, version: int) -> str | None:
-    """delta-rs takes an empty commit for no commit: rows would vanish without a word."""
+    """delta-rs takes an empty commit for no commit: rows would vanish without a word.
+
+    A later one than was opened may be another writer's, made since.
+    """
     found = _commits(log)
     last = max(found, default=-1)
-    if last > version or (last == version and not found[last].stat().st_size):
+    if last >= version and not found[last].stat().st_size:
         return f"{found[last]} is empty"
     return None
 

@@ -42,6 +42,7 @@ class EpochRows:
         self._topic = lake.writer(STREAM)
         self._thread = Background("bronze.stream")
         self._waiting: list[tuple[Message, Batch, NDArray[Any]]] = []
+        self._told: list[tuple[Message, Mark]] = []
         self._count = 0
 
     def add(self, key: Key, kind: str, rows: list[Rows], data_version: str) -> None:
@@ -63,16 +64,17 @@ class EpochRows:
         self._waiting += taken.batches
         self._count += taken.records
         self.rows[STREAM] += taken.records
-        if taken.told:
-            self._flush()
-            self._thread.submit(self._marks, taken.told)
-        elif self._count >= _ENOUGH:
+        self._told += taken.told
+        if self._count + len(self._told) >= _ENOUGH:
             self._flush()
 
     def _flush(self) -> None:
         if self._waiting:
             self._thread.submit(self._write, self._waiting, self._feed.contracts[:])
             self._waiting, self._count = [], 0
+        if self._told:
+            self._thread.submit(self._marks, self._told)
+            self._told = []
 
     def _write(
         self, batches: list[tuple[Message, Batch, NDArray[Any]]], contracts: list[Any]

@@ -8,6 +8,7 @@ import re
 import threading
 from concurrent.futures import Future
 from dataclasses import dataclass
+from typing import Any
 
 import databento
 from databento.common.error import BentoError
@@ -22,6 +23,42 @@ _NOT_LET_IN = re.compile(
     r"authenticat|api key|deactivat|unauthori[sz]ed|not entitled|licen[sc]e", re.I
 )
 _OUR_OWN = ("Connection to ", "Authentication with ")
+
+
+class _Loop(asyncio.SelectorEventLoop):
+    """An event loop that knows what the client does not say of its connection.
+
+    The inbox hears of every piece that the client has gone through. `broken`: the system's error,
+    None after an orderly end; an ErrorMsg before hides it. `transport`: after a timeout the
+    client forgets to close it.
+    """
+
+    def __init__(self, inbox: Inbox) -> None:
+        super().__init__()
+        self.broken: BaseException | None = None
+        self.transport: asyncio.BaseTransport | None = None
+        self._inbox = inbox
+
+    async def create_connection(self, protocol_factory: Any, *args: Any, **how: Any) -> Any:
+        def made() -> Any:
+            protocol = protocol_factory()
+            read, told = protocol.buffer_updated, protocol.connection_lost
+
+            def updated(count: int) -> None:
+                try:
+                    read(count)
+                finally:
+                    self._inbox.delivered()
+
+            def lost(error: BaseException | None) -> None:
+                self.broken = error
+                told(error)
+
+            protocol.buffer_updated, protocol.connection_lost = updated, lost
+            return protocol
+
+        self.transport, protocol = await super().create_connection(made, *args, **how)
+        return self.transport, protocol
 
 
 class Lost(Exception):
@@ -58,10 +95,11 @@ class Connection:
     ) -> None:
         self._dataset, self._symbols, self._settings = dataset, symbols, settings
         self._key, self._ask, self._inbox = key, ask, inbox
-        self._loop = asyncio.new_event_loop()
+        self._loop = _Loop(inbox)
         self._thread = threading.Thread(
             target=self._loop.run_forever, name=f"feed-{dataset}", daemon=True
         )
+        self._left = False
         self._live: databento.Live | None = None
         self._closed: Future[None] | None = None
 
@@ -122,12 +160,20 @@ class Connection:
     def _safe(self, text: str) -> str:
         return text.replace(self._key.reveal(), "...")
 
+    @property
+    def broken(self) -> str | None:
+        """What broke the connection, None where its end was an orderly one."""
+        return None if self._loop.broken is None else str(self._loop.broken)
+
     def _ended(self, closed: Future[None]) -> None:
         error = None if closed.cancelled() else closed.exception()
         self._inbox.end(None if error is None else Lost(self._safe(str(error) or repr(error))))
 
     def __exit__(self, *_: object) -> None:
-        """Let go of the connection; what is in the inbox stays."""
+        """Let go of the connection, once; what is in the inbox stays."""
+        if self._left:
+            return
+        self._left = True
         self._inbox.close()
         if self._live is not None:
             with contextlib.suppress(Exception):
@@ -142,8 +188,11 @@ class Connection:
         self._inbox.end(None)
 
 
-def _finish(loop: asyncio.AbstractEventLoop) -> None:
-    """Let what is left on the loop end, so that nothing is destroyed while it waits."""
+def _finish(loop: _Loop) -> None:
+    """Close the connection, and let what is left on the loop end."""
+    if isinstance(loop.transport, asyncio.WriteTransport):
+        loop.transport.abort()
+        loop.run_until_complete(asyncio.sleep(0))
     left = asyncio.all_tasks(loop)
     for task in left:
         task.cancel()

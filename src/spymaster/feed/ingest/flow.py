@@ -20,7 +20,7 @@ from spymaster.feed.ingest.boundary import next_boundary
 from spymaster.feed.ingest.capture import FOLDER, Capture
 from spymaster.feed.ingest.lander import MOST_REFUSED, Lander
 from spymaster.feed.ingest.publisher import Publisher
-from spymaster.feed.ingest.stream import KNOWN, offset_of
+from spymaster.feed.ingest.stream import KNOWN, cut_whole, offset_of
 from spymaster.feed.ingest.tail import Tail
 from spymaster.feed.topic import Gap
 from spymaster.lake.tables import Lake
@@ -86,7 +86,8 @@ class Flow:
         self._dataset, self._settings, self._lake = dataset, settings, lake
         self._publisher, self._lander, self._now = publisher, lander, now
         self._underliers = {n: u for n, u in settings.underlier.items() if u.venue == dataset}
-        rows = lake.scan(DEFINITIONS, missing_ok=True).to_pylist()
+        lake.create(DEFINITIONS)
+        rows = lake.scan(DEFINITIONS).to_pylist()
         held = [Instrument.from_row(r) for r in rows if r["venue"] == dataset]
         self._instruments = Instruments(held)
         self._noted = {replace(i, batch_id=None) for i in held}
@@ -106,7 +107,6 @@ class Flow:
         self._told: dict[tuple[int, int], bytes] = {}
         self._boundary = _UNDEFINED
         self._closing: int | None = None
-        self._group: list[NDArray[Any]] = []
 
     def take(self, data: dbn.Bytes) -> None:
         """Whole records in the connection's order: on disk, on the topic, when it returns."""
@@ -131,15 +131,15 @@ class Flow:
             self._new_capture(first)
             data = np.concatenate([*self._before, data])
             self._before = []
-            chunk = _whole(data, 0)
-        at = self._roll_at(chunk.records)
-        if at is None:
+            chunk = cut_whole(data, 0)
+        cuts = self._cuts(chunk.records)
+        if cuts is None:
             self._write(data, chunk)
             return
-        offset = offset_of(data, chunk.number(at) - chunk.first)
-        self._write(data[:offset], _whole(data[:offset], chunk.first))
-        self._roll(_first_time(chunk.records[at:]) or self.tail.ts_recv)
-        self.take(data[offset:])
+        old, new = (self._bytes_before(data, chunk, at) for at in cuts)
+        self._write(data[:old], cut_whole(data[:old], chunk.first))
+        self._roll(_first_time(chunk.records[cuts[1] :]) or self.tail.ts_recv)
+        self.take(data[new:])
 
     def _remember(self, chunk: Chunk) -> None:
         for other in chunk.others:
@@ -175,39 +175,42 @@ class Flow:
         self.counts.gaps += 1
         log.warning("%s: a gap from %d to %d: %s", self._dataset, gap.from_ts, to_ts, reason)
 
-    def _roll_at(self, records: NDArray[Any]) -> int | None:
-        """The first record after the first group at or past the boundary."""
+    @staticmethod
+    def _bytes_before(data: dbn.Bytes, chunk: Chunk, at: int) -> int:
+        if at == len(chunk.records):
+            return len(data)
+        return offset_of(data, chunk.number(at) - chunk.first)
+
+    def _cuts(self, records: NDArray[Any]) -> tuple[int, int] | None:
+        """Where the old file ends and where the new one begins, among these records.
+
+        The old one ends after the first group at or past the boundary, its mark. Past midnight
+        another session may read the new file alone: there the old one ends with the first
+        record of that group, and the new one begins with the same.
+        """
         assert self._open is not None
         times = records["ts_recv"]
         if not len(records) or (self._closing is None and int(times.max()) < self._boundary):
             return None
         times = np.where((times > 0) & (times < _UNDEFINED), times, 0)
         high = np.maximum.accumulate(np.maximum(times, self._open.tail.ts_recv))
-        a = 0
         if self._closing is None:
             a = int(np.searchsorted(high, self._boundary))
             if a == len(high):
                 return None
+            if self._boundary % DAY_NS == 0:
+                return a + 1, a
             self._closing = int(high[a])
         b = int(np.searchsorted(high, self._closing, "right"))
-        self._group.append(records[a:b])
-        return b if b < len(records) else None
+        return (b, b) if b < len(records) else None
 
     def _roll(self, ts_recv: int) -> None:
-        """The next file stands by itself: it begins with what is known of instruments.
-
-        Past midnight another session may read it alone, so it repeats the group that the file
-        before was ended with.
-        """
+        """The next file stands by itself: it begins with what is known of instruments."""
         told = np.frombuffer(bytearray().join(self._told.values()), np.uint8)
-        group = np.concatenate(self._group)
-        repeats = self._boundary % DAY_NS == 0
         self._close()
-        self._closing, self._group = None, []
-        self._new_capture(_first_time(group) if repeats else ts_recv)
-        data = np.concatenate([told, group.view(np.uint8)]) if repeats else told
-        if len(data):
-            self._write(data, _whole(data, 0))
+        self._closing = None
+        self._new_capture(ts_recv)
+        self._write(told, cut_whole(told, 0))
 
     def _close(self) -> None:
         assert self._capture is not None
@@ -309,10 +312,6 @@ class Flow:
         self._keep()
         self._lander.add(path, self._open.refused)
         self._open = None
-
-
-def _whole(data: dbn.Bytes, first: int) -> Chunk:
-    return cut(data, first, dbn.WORDS, KNOWN, len(data))[0]
 
 
 def _first_time(records: NDArray[Any]) -> int:

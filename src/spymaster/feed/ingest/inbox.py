@@ -7,38 +7,45 @@ from collections import deque
 
 
 class Inbox:
-    """A stream for `Live.add_stream`: takes bytes as they come, and waits when it is full.
+    """A stream for `Live.add_stream`: the client writes record by record, we take runs of them.
 
-    A full buffer stops the client's reading, and so the gateway's sending: nothing is dropped.
-    `limit`: records (the client writes them one by one).
+    `write` only appends to a list; whoever drives the client calls `delivered` after each piece
+    of the connection that it has gone through. That hands the run over, and waits when the
+    buffer is full: so the client stops reading, the gateway sending, and nothing is dropped.
+    `limit`: bytes.
     """
 
     def __init__(self, limit: int) -> None:
         self.closed = False
         self.ended = False
         self.error: BaseException | None = None
+        self.waiting = 0
         self._limit = limit
-        self._pieces: deque[bytes] = deque()
-        self._asleep = False
-        self._full = False
+        self._run: list[bytes] = []
+        self._runs: deque[bytes] = deque()
         self._condition = threading.Condition()
+        self.write = self._run.append
 
     # The client's side
 
     def writable(self) -> bool:
         return True
 
-    def write(self, data: bytes) -> int:
-        """Take some bytes. ValueError once it is closed."""
-        self._pieces.append(data)
-        if self._asleep:
-            self._wake()
-        if len(self._pieces) >= self._limit:
-            self._wait_for_room()
-        return len(data)
-
     def flush(self) -> None:
         """Nothing is kept back."""
+
+    def delivered(self) -> None:
+        """Hand over what was written; wait for room."""
+        if not self._run:
+            return
+        run = b"".join(self._run)
+        self._run.clear()
+        with self._condition:
+            self._runs.append(run)
+            self.waiting += len(run)
+            self._condition.notify_all()
+            while self.waiting > self._limit and not self.closed:
+                self._condition.wait(1.0)
 
     def end(self, error: BaseException | None) -> None:
         """Nothing more will come; why, if it is no orderly end. The first call counts."""
@@ -47,40 +54,25 @@ class Inbox:
                 self.error, self.ended = error, True
             self._condition.notify_all()
 
-    def _wake(self) -> None:
-        with self._condition:
-            self._condition.notify_all()
-
-    def _wait_for_room(self) -> None:
-        with self._condition:
-            self._full = True
-            while len(self._pieces) >= self._limit and not self.closed:
-                self._condition.wait(1.0)
-            self._full = False
-        if self.closed:
-            raise ValueError("the ingestor has closed its end")
-
     # Our side
 
-    def take(self, timeout: float, most: int = 32_768) -> list[bytes]:
-        """What is there, in order; [] when nothing came in `timeout` s, or nothing more will."""
-        if not self._pieces and not self.ended:
-            with self._condition:
-                self._asleep = True
-                if not self._pieces and not self.ended:
-                    self._condition.wait(timeout)
-                self._asleep = False
-        count = min(len(self._pieces), most)
-        taken = [self._pieces.popleft() for _ in range(count)]
-        if self._full and len(self._pieces) < self._limit:
-            self._wake()
+    def take(self, timeout: float, most: int = 2 << 20) -> list[bytes]:
+        """What is there, in order, about `most` bytes; [] when nothing came in `timeout` s."""
+        with self._condition:
+            if not self._runs and not self.ended:
+                self._condition.wait(timeout)
+            taken: list[bytes] = []
+            size = 0
+            while self._runs and size < most:
+                taken.append(self._runs.popleft())
+                size += len(taken[-1])
+            if taken and self.waiting > self._limit:
+                self._condition.notify_all()
+            self.waiting -= size
         return taken
 
-    def __len__(self) -> int:
-        return len(self._pieces)
-
     def close(self) -> None:
-        """Take no more; who waits for room is let go."""
+        """Whoever waits for room is let go."""
         with self._condition:
             self.closed = True
             self._condition.notify_all()

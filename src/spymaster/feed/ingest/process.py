@@ -16,6 +16,7 @@ from spymaster.errors import ContractError, SourceError
 from spymaster.feed.ingest.key import api_key
 from spymaster.feed.ingest.status import Health, Status, Told
 from spymaster.feed.ingest.supervisor import Supervisor
+from spymaster.feed.ingest.warm import warm_up
 from spymaster.lake.sweep import SHARED, sweep
 from spymaster.lake.tables import Lake
 from spymaster.settings import Settings, SymbolSettings
@@ -95,6 +96,7 @@ def ingest(
                 alone = not others_at_work(lake.place, pipeline)
                 sweep(lake, lease.unfinished, SHARED, loose=alone)
                 lease.swept()
+        warm_up(settings, now())
         supervisors = [
             Supervisor(venue, symbols, settings, lake, key, once=once, stop=stop, now=now)
             for venue, symbols in wanted.items()

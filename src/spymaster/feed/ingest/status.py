@@ -37,7 +37,7 @@ class Told:
     errors: int = 0
     last_error: str | None = None
     open_gap: str | None = None
-    waiting_records: int = 0
+    waiting_bytes: int = 0
 
 
 class Status:
@@ -79,7 +79,7 @@ class Status:
             "errors": told.errors,
             "last_error": told.last_error,
             "open_gap": told.open_gap,
-            "waiting_records": told.waiting_records,
+            "waiting_bytes": told.waiting_bytes,
         }
 
     def rows(self, now: int) -> list[dict[str, Any]]:

@@ -55,16 +55,15 @@ class Stream:
         """The whole records that can go on, after these bytes. SourceError: no DBN record."""
         if self._head and pieces:
             # The client hands on the stream's own metadata first; a capture has its own.
-            pieces, self._head = pieces[1:], False
+            length = 8 + int.from_bytes(pieces[0][4:8], "little")
+            pieces, self._head = [pieces[0][length:], *pieces[1:]], False
         data = np.frombuffer(bytearray().join((self._carry, *pieces)), np.uint8)
         whole = dbn.leading_mbo(data, dbn.WORDS, _EVERYTHING) * dbn.WORDS * 4
         if whole < len(data):
             whole = self._look(data)
         self._carry = data[whole:].tobytes()
         data = data[:whole]
-        if self.complete:
-            return data
-        return self._hold(data)
+        return data if self.complete and not self._held else self._hold(data)
 
     @property
     def half(self) -> int:
@@ -124,6 +123,11 @@ class Stream:
             return data
         others = np.frombuffer(bytearray().join(o.raw for o in chunk.others), np.uint8)
         return np.concatenate([others, chunk.records.view(np.uint8)])
+
+
+def cut_whole(data: dbn.Bytes, first: int) -> Chunk:
+    """All of `data`, which is whole records; the first one's number is `first`."""
+    return cut(data, first, dbn.WORDS, KNOWN, len(data))[0]
 
 
 def offset_of(data: dbn.Bytes, number: int) -> int:

@@ -118,7 +118,7 @@ class Supervisor:
         ask, gap = self._ask()
         self._state("connecting")
         self.told.open_gap = gap
-        inbox = Inbox(self._settings.feed.buffer_records)
+        inbox = Inbox(self._settings.feed.buffer_bytes)
         symbols, feed = self._symbols, self._settings.feed
         self.told.connections += 1
         self.told.reconnects += self.told.connections > 1
@@ -157,24 +157,24 @@ class Supervisor:
             pieces = inbox.take(_LOOK_S)
             at = self._monotonic()
             heard = heard or bool(pieces)
-            self._take(stream, pieces, len(inbox))
+            self._take(stream, pieces, inbox.waiting)
             if not heard and not inbox.ended and at - begin > feed.first_record_s:
                 raise Lost(f"nothing came for {feed.first_record_s:g} s after the session began")
             if at - noted > _NOTE_S:
                 self._note()
                 noted = at
-            if inbox.ended and not len(inbox):
+            if inbox.ended and not inbox.waiting:
                 break
         else:
             self._drain(connection, stream, inbox)
             return True
         self._flow.take(stream.rest())
-        return self._ended(inbox.error, stream)
+        return self._ended(inbox.error, connection.broken, stream)
 
     def _take(self, stream: Stream, pieces: list[bytes], waiting: int) -> None:
         late = stream.late
         data = stream.take(pieces)
-        self.told.waiting_records = waiting
+        self.told.waiting_bytes = waiting
         if stream.late and not late:
             log.warning(
                 "feed %s: the definitions are not complete after %g s; records go on without them",
@@ -211,9 +211,11 @@ class Supervisor:
         if lost_records(said):
             raise Lost("the gateway skipped records; they are asked for again")
 
-    def _ended(self, error: BaseException | None, stream: Stream) -> bool:
+    def _ended(self, error: BaseException | None, broken: str | None, stream: Stream) -> bool:
         if stream.half:
             raise Lost(f"the connection ended inside a record ({stream.half} bytes of it came)")
+        if broken is not None:
+            raise Lost(f"the connection broke: {broken}")
         if error is not None and not _only_repeats(str(error), stream.unresolved):
             raise Lost(str(error))
         if self._once:
@@ -225,8 +227,8 @@ class Supervisor:
         self._state("draining")
         connection.__exit__()
         until = self._monotonic() + _DRAIN_S
-        while len(inbox) and self._monotonic() < until:
-            self._take(stream, inbox.take(0), len(inbox))
+        while inbox.waiting and self._monotonic() < until:
+            self._take(stream, inbox.take(0), inbox.waiting)
         self._flow.take(stream.rest())
 
     def _error(self, text: str, count: bool = True) -> None:
