@@ -323,7 +323,7 @@ def test_parity_tells_what_there_is_no_certificate_for(
         "no stream has ended this session", "Ended are: ES 2024-01-08, ES 2024-01-09",
     )  # fmt: skip
     refused(runner.run("parity", *given(root), "--session", "soon"), "soon")
-    refused(runner.run("parity", *given(root), "-u", "NQ", *session), "NQ")
+    refused(runner.run("parity", *given(root), "-u", "NQ", *session), "'NQ' is not configured")
     refused(runner.run("parity", *given(posted), *session), "no stream has ended")
     refused(runner.run("parity", *given(tmp_path / "empty")), "no lake lies here yet")
     done = runner.run("parity", *given(root), *session, "--vendor")

@@ -125,7 +125,7 @@ def test_a_market_at_a_hundred_times_its_speed_is_history_as_soon_as_it_has_ende
     assert proof.wait(120) == 0, processes.said("parity")
     assert "ES 2024-01-09 against the capture: equal" in processes.said("parity")
     run(night(tmp_path / "history"), files)
-    compared = compare(root, tmp_path / "history", bronze=False)
+    compared = compare(root, tmp_path / "history")
     print(dict(compared))
     assert compared["gold.setup_vectors"] > 50
     assert not rows(root, "bronze.gaps")

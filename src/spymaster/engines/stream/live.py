@@ -256,6 +256,7 @@ class LiveEngine:
         self._offsets = start.within(self._bus.begins(TOPIC), self._bus.ends(TOPIC))
         if epochs.state is not None:
             self._restore(epochs.state)
+            self._check_offsets()
         self._reader = self._bus.reader(TOPIC, self._offsets)
         self._queue: dict[int, deque[Message]] = {p: deque() for p in self._offsets}
         self._cut_at = self._looked_at = time.monotonic()
@@ -296,6 +297,18 @@ class LiveEngine:
                 f"{self.folder}: the state after epoch {state.e} is of another version of this "
                 f"program ({error}). Or begin anew: spymaster live --fresh"
             ) from error
+
+    def _check_offsets(self) -> None:
+        """The state goes on at messages that the topic has, or will have next."""
+        begins, ends = self._bus.begins(TOPIC), self._bus.ends(TOPIC)
+        for p, offset in self._offsets.items():
+            if not begins.get(p, 0) <= offset <= ends.get(p, -1):
+                raise BusError(
+                    f"{TOPIC}: partition {p} has messages {begins.get(p, 0)} to {ends.get(p, 0)}, "
+                    f"and the state of {self.folder} goes on at {offset}: the topic was made "
+                    "anew, or kept too little. Bring the bus of this root back, or begin anew: "
+                    "spymaster live --fresh"
+                )
 
     def _from_bytes(self, data: bytes) -> None:
         head, *sessions = (a.tobytes() for a in unpack(data, "LIVE", 1)[1])
