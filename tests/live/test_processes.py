@@ -112,7 +112,7 @@ def test_a_market_at_a_hundred_times_its_speed_is_history_as_soon_as_it_has_ende
     config.write_text(settings.to_toml())
     processes.start("live", "--config", config, "--commit", "0.3", "--health", "0")
     processes.until("live", r"(Ctrl-C drains)")
-    processes.start("ingest", "--config", config)
+    processes.start("ingest", "--config", config, "--dataset", "GLBX.MDP3")
     while not ended(root):
         assert all(p.poll() is None for p in processes.running.values()), {
             name: processes.said(name) for name in processes.running
