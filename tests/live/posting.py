@@ -32,11 +32,13 @@ def post(
     *,
     land: bool = True,
     since: int = 0,
+    until: int = 2**63 - 1,
 ) -> int:
     """Publish MBO files, each a connection of its own; returns how many records went.
 
     Definition files are landed, so that the engine knows what is known before a session, and MBO
-    files for their symbol mappings, unless not to `land`. `since`: only records from then on.
+    files for their symbol mappings, unless not to `land`. `since`, `until`: only records
+    from then on, and up to then, ns UTC.
     """
     paths = list(files)
     LocalEngine(settings).land([p for p in paths if "definition" in p.name])
@@ -54,9 +56,14 @@ def post(
                 venue = str(reader.metadata.dataset)
                 post_ = _Connection(producer, settings, venue, known, path.name, marks)
                 for chunk in reader.chunks(batch_records):
-                    sent += post_.records(chunk.records[chunk.records["ts_recv"] >= since])
+                    sent += post_.records(chunk.records[_within(chunk.records, since, until)])
             producer.flush()
     return sent
+
+
+def _within(records: np.ndarray, since: int, until: int) -> np.ndarray:
+    ts = records["ts_recv"]
+    return (ts >= since) & (ts <= until)
 
 
 class _Connection:

@@ -33,11 +33,11 @@ def run_live(
         errors.print("draining: what was read is committed, then it ends")
         stop.set()
 
-    errors.print("compiling where this machine has not yet (about a minute, once)")
-    warm_up()
     before = {s: signal.signal(s, ask) for s in (signal.SIGINT, signal.SIGTERM)}
-    started = time.perf_counter()
     try:
+        errors.print("compiling where this machine has not yet (about a minute, once)")
+        warm_up()
+        started = time.perf_counter()
         with ExitStack() as stack:
             bus = stack.enter_context(open_bus(settings))
             engine = LiveEngine(
@@ -45,7 +45,9 @@ def run_live(
             )
             if fresh:
                 engine.begin_anew()
-            status = stack.enter_context(StatusFile(settings.root, "live", engine.status))
+            status = stack.enter_context(
+                StatusFile(settings.root, "live", engine.status, lambda: engine.holds_lease)
+            )
             if health is not None:
                 probe = stack.enter_context(Health("127.0.0.1", health, lambda: [status.told()]))
                 tell(f"health: http://127.0.0.1:{probe.port}/healthz and /readyz")

@@ -96,6 +96,8 @@ def parity(
     lake = Lake(settings.root)
     lake.check_exists()
     date = date_of(session)
+    if underlier is not None:
+        settings.of(underlier)
     found = [(u, d) for u, d in streamed_sessions(lake) if underlier in (None, u)]
     wanted = [(u, d) for u, d in found if d == date] if date else found[-1:]
     if not wanted and date:

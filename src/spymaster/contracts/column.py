@@ -38,7 +38,8 @@ class Column:
 class Table:
     """One table: its columns in order, how it is cut into partitions, how rows arrive.
 
-    ``append`` tables only grow; the others are replaced by whole partition.
+    ``append`` tables only grow; the others are replaced by whole partition. ``often``: committed
+    every few seconds, so that its log is kept for a day only.
     A changed column is a new ``version`` with a line in the changelog.
     """
 
@@ -48,6 +49,7 @@ class Table:
     partition: tuple[str, ...] = ()
     append: bool = False
     version: int = 1
+    often: bool = False
 
     def __post_init__(self) -> None:
         names = [c.name for c in self.columns]

@@ -25,13 +25,14 @@ TOPIC = Table(
     ),
     PARTITION,
     append=True,
+    often=True,
 )
 
 
 def twin(table: Table) -> Table:
     """The table that a stream writes in place of `table`."""
     meaning = f"The stream's {table.name}: {table.meaning}"
-    return replace(table, name=table.name + SUFFIX, meaning=meaning, append=True)
+    return replace(table, name=table.name + SUFFIX, meaning=meaning, append=True, often=True)
 
 
 #: The tables of a session that a stream makes as history does.

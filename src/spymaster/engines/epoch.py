@@ -82,7 +82,7 @@ class EpochLog:
         self._path = folder / "log"
         self._intents, self._epochs = self._read()
         self._file: BinaryIO = open(self._path, "ab")  # noqa: SIM115
-        newest = self.newest()
+        newest = newest_state(folder)
         self.state = newest
         self._next = 1 + max([newest.intent if newest else 0, *self._intents])
 
@@ -182,16 +182,8 @@ class EpochLog:
 
     # Reading
 
-    def newest(self) -> State | None:
-        """The newest state that is whole."""
-        for path in self._states():
-            found = _load(path)
-            if found is not None:
-                return found
-        return None
-
     def _states(self) -> list[Path]:
-        return sorted(self.folder.glob("state-*.bin"), reverse=True)
+        return _states(self.folder)
 
     def _state_path(self, e: int) -> Path:
         return self.folder / f"state-{e:012d}.bin"
@@ -228,6 +220,19 @@ class EpochLog:
     def close(self) -> None:
         """Nothing more will be written."""
         self._file.close()
+
+
+def newest_state(folder: Path) -> State | None:
+    """The newest state of a folder that is whole."""
+    for path in _states(folder):
+        found = _load(path)
+        if found is not None:
+            return found
+    return None
+
+
+def _states(folder: Path) -> list[Path]:
+    return sorted(folder.glob("state-*.bin"), reverse=True)
 
 
 def put(path: Path, data: bytes) -> None:

@@ -11,6 +11,7 @@ import os
 import socket
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO
 
@@ -157,15 +158,23 @@ def others_at_work(place: Place, pipeline: str) -> bool:
     """Does a process hold the lease of another pipeline of this root?"""
     if place.local is None:
         return True
-    folder = place.local / "lake/checkpoints"
-    for path in folder.glob("**/lease.json"):
-        if path == place.local / lease_file(pipeline):
-            continue
-        with path.open("rb") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except OSError:
-                return True
+    mine = place.local / lease_file(pipeline)
+    found = (place.local / "lake/checkpoints").glob("**/lease.json")
+    return any(_locked(path) for path in found if path != mine)
+
+
+def held(root: Path, pipeline: str) -> bool:
+    """Does a process hold the lease of this pipeline of a local root?"""
+    path = root / lease_file(pipeline)
+    return path.exists() and _locked(path)
+
+
+def _locked(path: Path) -> bool:
+    with path.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return True
     return False
 
 

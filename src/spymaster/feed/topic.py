@@ -116,7 +116,7 @@ def decode(value: bytes, headers: Mapping[str, str], where: str) -> Content:
         if kind == "instrument":
             return Instrument.from_row(told)
         return {"mark": Mark, "gap": Gap}[kind](**told)
-    except (KeyError, ValueError, TypeError, pa.ArrowException, OSError) as error:
+    except (KeyError, ValueError, TypeError, RecursionError, pa.ArrowException, OSError) as error:
         raise SourceError(
             f"{where}: not a message of {TOPIC} (kind {kind or 'event'}): {error}. Allowed are "
             "batch, mark, gap, instrument, and single events as docs/schemas/mbo_raw.json has them"

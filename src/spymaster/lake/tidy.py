@@ -15,8 +15,8 @@ from spymaster.lake.tables import Lake
 
 log = logging.getLogger(__name__)
 
-#: Where it is noted which files were replaced: the next time they are removed.
-_REPLACED = "lake/checkpoints/live/replaced.json"
+#: Where it is noted which files were replaced, and of which sessions, for the next time.
+_NOTES = "lake/checkpoints/live/replaced.json"
 
 
 def tidy(
@@ -25,17 +25,20 @@ def tidy(
     """Make one file of each table's partition of a session. Only for the tables' one writer.
 
     A commit that changes no data. The files before stay until the next session is tidied, for
-    those who read an older version meanwhile. `now` ns UTC. Local roots only.
+    those who read an older version meanwhile; and what came for a session after its windows, till
+    the next one began, becomes one file then. `now` ns UTC. Local roots only.
     """
     if lake.place.local is None:
         return
-    notes = lake.place.local / _REPLACED
-    _remove(lake, _noted(notes))
+    notes = lake.place.local / _NOTES
+    replaced_before, ended = _noted(notes)
+    _remove(lake, replaced_before)
     replaced: dict[str, list[str]] = {}
+    again = [p for p in ended if p not in partitions]
     for name in tables:
         if not lake.exists(name):
             continue
-        for partition in partitions:
+        for partition in (*again, *partitions):
             try:
                 old = _one_file(lake, name, partition, now)
             except LakeError as error:
@@ -47,16 +50,24 @@ def tidy(
         opened.cleanup_metadata()
     notes.parent.mkdir(parents=True, exist_ok=True)
     temporary = notes.with_suffix(".tmp")
-    temporary.write_text(json.dumps(replaced))
+    told = {"replaced": replaced, "ended": _latest([*again, *map(dict, partitions)])}
+    temporary.write_text(json.dumps(told))
     temporary.rename(notes)
 
 
-def _noted(notes: Path) -> dict[str, list[str]]:
+def _noted(notes: Path) -> tuple[dict[str, list[str]], list[dict[str, str]]]:
+    """The files that were replaced, and the last sessions that were tidied."""
     try:
-        found: Any = json.loads(notes.read_text())
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
+        told: Any = json.loads(notes.read_text())
+        return dict(told["replaced"]), [dict(p) for p in told["ended"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}, []
+
+
+def _latest(ended: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
+    """Of each underlier the last session."""
+    by_date = sorted(ended, key=lambda p: p["session_date"])
+    return list({p["underlier"]: dict(p) for p in by_date}.values())
 
 
 def _remove(lake: Lake, replaced: Mapping[str, Sequence[str]]) -> None:

@@ -52,6 +52,7 @@ def envelope(
         None,
         {
             **c._asdict(),
+            "order_id": pa.array(c.order_id),  # the id 2**63 looks like a missing number
             "event_time": c.ts_event,
             "ingest_time": now,
             "venue": venue,
@@ -143,6 +144,7 @@ def topic_rows(
         None,
         {
             **c._asdict(),
+            "order_id": pa.array(c.order_id),  # the id 2**63 looks like a missing number
             "event_time": c.ts_event,
             "ingest_time": each([b.ingest_time for b in told]),
             "venue": of([b.venue for b in told]),

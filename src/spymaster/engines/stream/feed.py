@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -42,6 +42,13 @@ class Missing:
 Piece: TypeAlias = Events | Begin | Missing
 
 
+@dataclass(frozen=True)
+class Broken:
+    """A message that somebody posted and that is no event; why."""
+
+    reason: str
+
+
 @dataclass
 class Taken:
     """What some messages came to: pieces for the stages, and rows for bronze.stream.
@@ -64,7 +71,12 @@ class TopicFeed:
     what the topic keeps); None: unknown.
     """
 
-    def __init__(self, partitions: int, find: Callable[[str], Instrument | None]) -> None:
+    def __init__(
+        self,
+        partitions: int,
+        find: Callable[[str], Instrument | None],
+        underliers: Collection[str],
+    ) -> None:
         self.contracts: list[Instrument] = []
         self.repeated = 0  #: records that the topic had brought before
         self.late = 0  #: records below a mark that was passed
@@ -74,17 +86,29 @@ class TopicFeed:
         self._place: dict[str, int] = {}
         self._connection: dict[int, tuple[str, int]] = {}
         self._marks: dict[str, dict[int, int]] = {}
-        self._singles = SingleEvents()
+        self._singles = SingleEvents(underliers)
 
     @staticmethod
-    def read(messages: Iterable[Message]) -> list[tuple[Message, Content]]:
-        """Messages with what they hold. SourceError for what is none of ours."""
-        return [
-            (m, decode(m.value, m.headers, f"{m.topic}[{m.partition}] at {m.offset}"))
-            for m in messages
-        ]
+    def read(messages: Iterable[Message]) -> list[tuple[Message, Content | Broken]]:
+        """Messages with what they hold.
 
-    def take(self, contents: Iterable[tuple[Message, Content]]) -> Taken:
+        SourceError for one that says to be ours and is not; anyone may post an event, so what has
+        no kind and is none is only refused.
+        """
+        found: list[tuple[Message, Content | Broken]] = []
+        for m in messages:
+            try:
+                content: Content | Broken = decode(
+                    m.value, m.headers, f"{m.topic}[{m.partition}] at {m.offset}"
+                )
+            except SourceError as error:
+                if "kind" in m.headers:
+                    raise
+                content = Broken(str(error))
+            found.append((m, content))
+        return found
+
+    def take(self, contents: Iterable[tuple[Message, Content | Broken]]) -> Taken:
         """Take messages, of each partition in its order."""
         taken = Taken()
         gathered: list[NDArray[Any]] = []
@@ -114,6 +138,8 @@ class TopicFeed:
             elif isinstance(content, Gap):
                 end()
                 taken.pieces.append(Missing(content, message.partition))
+            elif isinstance(content, Broken):
+                taken.refused.append(_refused(message, content.reason))
             else:
                 self._single(message, content, gathered, taken)
         end()
@@ -178,20 +204,12 @@ class TopicFeed:
     def _single(
         self, message: Message, content: Single, gathered: list[NDArray[Any]], taken: Taken
     ) -> None:
+        place = self._place.get(str(content.event.get("contract_id")))
+        known = None if place is None else self.contracts[place]
         try:
-            instrument, batch = self._singles.take(content.event, message)
+            instrument, batch = self._singles.take(content.event, message, known)
         except SourceError as error:
-            taken.refused.append(
-                {
-                    "source": f"{message.topic}/{message.partition}",
-                    "offset": message.offset,
-                    "reason": str(error),
-                    "ts_recv": None,
-                    "instrument_id": None,
-                    "raw": message.value.hex(),
-                    "batch_id": None,
-                }
-            )
+            taken.refused.append(_refused(message, str(error)))
             return
         self._learn(instrument)
         events = to_events(
@@ -229,6 +247,19 @@ class TopicFeed:
         self.since, self.last = dict(told["since"]), dict(told["last"])
         self.repeated, self.late = told["counts"]
         self._singles.restore(told["singles"])
+
+
+def _refused(message: Message, reason: str) -> dict[str, Any]:
+    """A row of bronze.quarantine."""
+    return {
+        "source": f"{message.topic}/{message.partition}",
+        "offset": message.offset,
+        "reason": reason,
+        "ts_recv": None,
+        "instrument_id": None,
+        "raw": message.value.hex(),
+        "batch_id": None,
+    }
 
 
 def state_bytes(told: Mapping[str, Any]) -> bytes:

@@ -29,7 +29,15 @@ from spymaster.engines.markets import Made
 from spymaster.engines.stream import features
 from spymaster.engines.stream.committer import GROUP, Committer, Cut
 from spymaster.engines.stream.features import Features
-from spymaster.engines.stream.feed import Begin, Events, Missing, Taken, TopicFeed, state_bytes
+from spymaster.engines.stream.feed import (
+    Begin,
+    Broken,
+    Events,
+    Missing,
+    Taken,
+    TopicFeed,
+    state_bytes,
+)
 from spymaster.engines.stream.opened import Opened, open_session
 from spymaster.engines.stream.past import PastSessions
 from spymaster.engines.stream.report import Rate
@@ -91,6 +99,14 @@ def _pending(told: list[Any]) -> dict[Key, Pending]:
     }
 
 
+def _absent(at: Mapping[int, int], ends: Mapping[int, int]) -> BusError:
+    return BusError(
+        f"{TOPIC}: messages {dict(at)} to {dict(ends)} were written down and do not come within "
+        f"{_PATIENCE:.0f} s. Is the bus well? Nothing is lost: start again, or, if the topic was "
+        "made anew, begin with it: spymaster live --fresh"
+    )
+
+
 class LiveEngine:
     """Live on one machine.
 
@@ -136,6 +152,11 @@ class LiveEngine:
         return local / "lake/checkpoints" / GROUP
 
     @property
+    def holds_lease(self) -> bool:
+        """It is, or was, the one stream engine of its root."""
+        return bool(self.counters.state)
+
+    @property
     def vectors(self) -> int:
         """Vectors published."""
         return self._features.vectors
@@ -161,7 +182,7 @@ class LiveEngine:
     def status(self) -> dict[str, Any]:
         """How it is, for `spymaster status`."""
         c = self.counters
-        if not c.state:
+        if c.state in ("", "starting"):
             return {"state": "starting"}
         last = max(self.feed.last.values(), default=0)
         now = self.now()
@@ -191,6 +212,7 @@ class LiveEngine:
         start = Start.of(self.folder)
         self.lake.check_writable()
         with Lease(self.lake.place, self._run_id, self.now, GROUP) as lease:
+            self.counters.state = "starting"
             if lease.unfinished:
                 sweep(self.lake, lease.unfinished, [t.name for t in TABLES])
                 lease.swept()
@@ -222,16 +244,19 @@ class LiveEngine:
             self._bus.create(topic, self.settings.bus.partitions)
         for table in TABLES:
             self.lake.create(table.name)
-        self.feed = TopicFeed(self._bus.partitions(TOPIC), self._definition)
+        self.feed = TopicFeed(
+            self._bus.partitions(TOPIC), self._definition, self.settings.underlier
+        )
         self._features = Features(self._bus, GROUP)
         self._committer = Committer(self.lake, self._bus, epochs, self.now, start.app)
         self._rows = EpochRows(self.lake, self.settings.underlier, self.feed)
         self._first: int | None = None
         self._last = self._e = 0
         self._past.skip(start.begun)
-        self._offsets = {**self._bus.begins(TOPIC), **start.offsets}
+        self._offsets = start.within(self._bus.begins(TOPIC), self._bus.ends(TOPIC))
         if epochs.state is not None:
             self._restore(epochs.state)
+            self._check_offsets()
         self._reader = self._bus.reader(TOPIC, self._offsets)
         self._queue: dict[int, deque[Message]] = {p: deque() for p in self._offsets}
         self._cut_at = self._looked_at = time.monotonic()
@@ -265,14 +290,35 @@ class LiveEngine:
             )
         self._e, self._last = state.e, state.intent
         self._offsets = {int(p): int(o) for p, o in state.facts["offsets"].items()}
-        head, *sessions = (a.tobytes() for a in unpack(state.data, "LIVE", 1)[1])
+        try:
+            self._from_bytes(state.data)
+        except ValueError as error:
+            raise LakeError(
+                f"{self.folder}: the state after epoch {state.e} is of another version of this "
+                f"program ({error}). Or begin anew: spymaster live --fresh"
+            ) from error
+
+    def _check_offsets(self) -> None:
+        """The state goes on at messages that the topic has, or will have next."""
+        begins, ends = self._bus.begins(TOPIC), self._bus.ends(TOPIC)
+        for p, offset in self._offsets.items():
+            if not begins.get(p, 0) <= offset <= ends.get(p, -1):
+                raise BusError(
+                    f"{TOPIC}: partition {p} has messages {begins.get(p, 0)} to {ends.get(p, 0)}, "
+                    f"and the state of {self.folder} goes on at {offset}: the topic was made "
+                    "anew, or kept too little. Bring the bus of this root back, or begin anew: "
+                    "spymaster live --fresh"
+                )
+
+    def _from_bytes(self, data: bytes) -> None:
+        head, *sessions = (a.tobytes() for a in unpack(data, "LIVE", 1)[1])
         told = json.loads(head)
         self.feed.restore(told["feed"])
         self._past.restore(told["past"])
         self._pending = _pending(told["pending"])
-        for (name, date), data in zip(told["sessions"], sessions, strict=True):
+        for (name, date), of_one in zip(told["sessions"], sessions, strict=True):
             s = self._session(name, date)
-            self.sessions[name, date] = StreamSession.from_bytes(s, self.settings.of(name), data)
+            self.sessions[name, date] = StreamSession.from_bytes(s, self.settings.of(name), of_one)
 
     def _session(self, name: str, date: str) -> Session:
         return session(self.settings.of(name), name, dt.date.fromisoformat(date))
@@ -288,11 +334,14 @@ class LiveEngine:
 
     def _exactly(self, intent: Intent) -> list[Message]:
         found: list[Message] = []
+        since = time.monotonic()
         for partition, (_, end) in sorted(intent.ranges.items()):
             queue = self._queue[partition]
             while self._offsets[partition] < end:
                 if not queue:
                     self._fill(1.0)
+                    if not queue and time.monotonic() - since > _PATIENCE:
+                        raise _absent(self._offsets, {p: e for p, (_, e) in intent.ranges.items()})
                     continue
                 if queue[0].offset >= end:
                     self._offsets[partition] = end
@@ -330,7 +379,7 @@ class LiveEngine:
 
     def _next(self) -> None:
         """One more intent: whole messages, until it has enough records."""
-        taken: list[tuple[Message, Content]] = []
+        taken: list[tuple[Message, Content | Broken]] = []
         ranges: dict[int, tuple[int, int]] = {}
         records = 0
         for partition, queue in self._queue.items():
@@ -348,7 +397,7 @@ class LiveEngine:
         self._work(intent, taken)
 
     def _facts(
-        self, taken: list[tuple[Message, Content]], ranges: Mapping[int, tuple[int, int]]
+        self, taken: list[tuple[Message, Content | Broken]], ranges: Mapping[int, tuple[int, int]]
     ) -> dict[str, Any]:
         """What decides the intent's rows beside its messages: how new sessions begin."""
         spans: dict[str, tuple[int, int]] = {}
@@ -398,7 +447,7 @@ class LiveEngine:
         self._looked[name] = (low, min(starts, default=high + _FAR))
         return found
 
-    def _work(self, intent: Intent, contents: list[tuple[Message, Content]]) -> None:
+    def _work(self, intent: Intent, contents: list[tuple[Message, Content | Broken]]) -> None:
         """Step 2 and 3: advance, and publish what others wait for."""
         for key, told in intent.facts.get("opened", {}).items():
             name, date = key.split()
@@ -453,7 +502,7 @@ class LiveEngine:
             s.stages.begin_file()
             log.info("%s %s: %d landed files told what was before", name, date, len(opened.files))
         ends = {p: intent.ranges.get(p, (o, o))[0] for p, o in self._offsets.items()}
-        feed = TopicFeed(len(ends), self._told)
+        feed = TopicFeed(len(ends), self._told, self.settings.underlier)
         for messages in self._between(begins, ends):
             if s.key in self.sessions:
                 self._advance(s, feed.take(TopicFeed.read(messages)), feed)
@@ -474,10 +523,7 @@ class LiveEngine:
             while any(at[p] < ends[p] for p in at):
                 messages = reader.poll(timeout=_PATIENCE)
                 if not messages:
-                    raise BusError(
-                        f"{TOPIC}: messages {at} to {dict(ends)} were written down and do not come "
-                        f"within {_PATIENCE:.0f} s. Is the bus well? Nothing is lost: start again"
-                    )
+                    raise _absent(at, ends)
                 messages = [m for m in messages if m.offset < ends[m.partition]]
                 for m in messages:
                     at[m.partition] = m.offset + 1

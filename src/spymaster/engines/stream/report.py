@@ -10,6 +10,7 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
+from spymaster.engines.lease import held
 from spymaster.feed.ingest.recovery import replace_json
 from spymaster.feed.ingest.status import FOLDER
 
@@ -38,12 +39,15 @@ class Rate:
 class StatusFile:
     """Writes `facts()` into a small JSON file every second, whole or not at all.
 
-    As a context manager: a thread of its own, and a last word at the end.
+    As a context manager: a thread of its own, and a last word at the end. `mine`: whether the
+    file is ours to write; another process of that name may be at work.
     """
 
-    def __init__(self, root: str | Path, name: str, facts: Facts) -> None:
+    def __init__(
+        self, root: str | Path, name: str, facts: Facts, mine: Callable[[], bool] = lambda: True
+    ) -> None:
         self._path = Path(root) / FOLDER / f"{name}.json"
-        self._name, self._facts = name, facts
+        self._name, self._facts, self._mine = name, facts, mine
         self._stop = Event()
         self._thread = Thread(target=self._run, name="status", daemon=True)
         self._error = ""
@@ -52,6 +56,7 @@ class StatusFile:
         """What is said now."""
         return {
             "pid": os.getpid(),
+            "pipeline": self._name,
             "written_at": time.time_ns(),
             **self._facts(),
         }
@@ -62,6 +67,8 @@ class StatusFile:
 
     def write(self, **more: Any) -> None:
         """Write it now. A full disk must not stop the work: the file grows old and shows it."""
+        if not self._mine():
+            return
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             replace_json(self._path, {**self.told(), **more})
@@ -80,6 +87,13 @@ class StatusFile:
         self.write(state=state, last_error=str(error) if error else None)
 
 
+def _died(root: str | Path, told: Mapping[str, Any]) -> bool:
+    """Its lease, which the system drops when a process dies, is held by nobody."""
+    of_feed = f"ingest/{told['dataset']}" if "dataset" in told else ""
+    pipeline = str(told.get("pipeline") or of_feed)
+    return bool(pipeline) and not held(Path(root), pipeline)
+
+
 def read_statuses(root: str | Path) -> list[dict[str, Any]]:
     """What every process of a root said last, with `age_s` and whether it `runs`."""
     found = []
@@ -90,6 +104,6 @@ def read_statuses(root: str | Path) -> list[dict[str, Any]]:
             continue
         told["age_s"] = max(0.0, (time.time_ns() - int(told["written_at"])) / 1e9)
         ended = told.get("state") in ("stopped", "failed")
-        told["runs"] = not ended and told["age_s"] < STALE
+        told["runs"] = not ended and told["age_s"] < STALE and not _died(root, told)
         found.append(told)
     return found

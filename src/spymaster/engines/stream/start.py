@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from spymaster.engines.epoch import EpochLog
+from spymaster.engines.epoch import newest_state
+from spymaster.errors import LakeError
 from spymaster.lake.place import fsync
 
 _FILE = "start.json"
@@ -35,8 +36,26 @@ class Start:
         path = folder / _FILE
         if not path.exists():
             return cls()
-        told = json.loads(path.read_text())
-        return cls(told["times"], {int(p): o for p, o in told["offsets"].items()}, told["begun"])
+        try:
+            told = json.loads(path.read_text())
+            offsets = {int(p): int(o) for p, o in told["offsets"].items()}
+            return cls(int(told["times"]), offsets, dict(told["begun"]))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise LakeError(
+                f"{path}: damaged ({error}); it says how often the stream was begun anew, and "
+                "without it rows could be written twice. Bring it back from a copy, or go on in "
+                "another root with the files of raw-dbn."
+            ) from None
+
+    def within(self, begins: Mapping[int, int], ends: Mapping[int, int]) -> dict[int, int]:
+        """Where to read a topic from: as written down, or its oldest where it has no such place.
+
+        A topic may have been made anew since, or keep less than it did.
+        """
+        return {
+            p: offset if begin <= (offset := self.offsets.get(p, begin)) <= ends[p] else begin
+            for p, begin in begins.items()
+        }
 
     def folder(self, parent: Path) -> Path:
         """Where this beginning keeps its log and states."""
@@ -50,12 +69,10 @@ class Start:
         """
         old = cls.of(parent)
         offsets = dict(old.offsets)
-        if old.folder(parent).exists():
-            epochs = EpochLog(old.folder(parent), lambda: None)
-            epochs.close()
-            if epochs.state is not None:
-                told = epochs.state.facts["offsets"]
-                offsets = {int(p): int(o) for p, o in told.items()}
+        # The state alone: a log that is damaged must not stand in the way of beginning anew.
+        state = newest_state(old.folder(parent))
+        if state is not None:
+            offsets = {int(p): int(o) for p, o in state.facts["offsets"].items()}
         start = cls(old.times + 1, offsets, {**old.begun, **begun})
         temporary = parent / f".{_FILE}.tmp"
         parent.mkdir(parents=True, exist_ok=True)

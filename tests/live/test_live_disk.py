@@ -1,0 +1,113 @@
+"""A disk that fills, or becomes read-only, under a stream: a clear end; mended, equal tables."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from spymaster.bus import open_bus
+from spymaster.contracts.stream import TABLES
+from spymaster.lake import Lake
+from spymaster.lake.diff import diff
+from tests.e2e.runner import HOME, environment, loose
+from tests.e2e.scenes import SHORT, market, short
+from tests.e2e.test_full_disk import disk, remount
+from tests.live.posting import post
+
+__all__ = ["disk"]
+
+pytestmark = pytest.mark.slow
+
+#: What a stream in its midst lacks: room for a file, for a table's log, for its state.
+ROOM_KIB = (64, 700, 1_500)
+
+
+@pytest.fixture(scope="module")
+def fed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A root with a topic that nobody has read, beside one that was streamed undisturbed."""
+    out = tmp_path_factory.mktemp("fed")
+    files = market(
+        out / "m", sessions=1, events=2_000, windows=SHORT, first=date(2024, 1, 9), contracts=1
+    )
+    (out / "spymaster.toml").write_text(short(out / "nowhere").to_toml())
+    with open_bus(short(out / "root")) as bus:
+        post(bus, short(out / "root"), files, 20)
+    shutil.copytree(out / "root", out / "calm")
+    code, said = live(out, out / "calm")
+    assert code == 0, said
+    return out
+
+
+def live(fed: Path, root: Path) -> tuple[int, str]:
+    given = ["--config", str(fed / "spymaster.toml"), "--root", str(root)]
+    often = ["--quiet", "0.3", "--commit", "0.1", "--intent", "100"]
+    # A process of its own: no file stays open behind it, which would keep the mount busy.
+    done = subprocess.run(
+        [sys.executable, "-m", "spymaster", "live", *given, *often],
+        cwd=HOME, env=environment(), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert "Traceback" not in done.stdout + done.stderr, done.stderr
+    assert done.returncode == 0 or len(_errors(done.stderr)) == 1, done.stderr
+    return done.returncode, done.stdout + done.stderr
+
+
+def _errors(said: str) -> list[str]:
+    return [line for line in said.splitlines() if line.startswith("error: ")]
+
+
+def equal(fed: Path, root: Path) -> None:
+    """Every table, and every row once."""
+    rows = 0
+    for table in TABLES:
+        if table.facts:
+            found = diff(fed / "calm", root, table.name)
+            assert found.equal, str(found)
+        assert Lake(root).count(table.name) == Lake(fed / "calm").count(table.name)
+        rows += Lake(root).count(table.name)
+    assert rows > 10_000
+    assert loose(root) == []
+
+
+def used(disk: Path) -> int:
+    """KiB, as the file system counts them."""
+    told = os.statvfs(disk)
+    return (told.f_blocks - told.f_bfree) * told.f_frsize // 1024
+
+
+def test_full_disk_ends_the_stream_with_its_reason_and_room_heals_it(fed: Path, disk: Path) -> None:
+    root = disk / "root"
+    for room in ROOM_KIB:
+        shutil.rmtree(root, ignore_errors=True)
+        remount(disk, "size=64m")
+        shutil.copytree(fed / "root", root)
+        remount(disk, f"size={used(disk) + room}k")
+        code, said = live(fed, root)
+        assert code == 1, said
+        assert "space" in said.lower(), said
+        remount(disk, "size=64m")
+        code, said = live(fed, root)
+        assert code == 0, said
+        equal(fed, root)
+
+
+def test_disk_that_becomes_read_only_is_told_and_heals(fed: Path, disk: Path) -> None:
+    root = disk / "root"
+    shutil.copytree(fed / "root", root)
+    remount(disk, f"size={used(disk) + 1_000}k")
+    assert live(fed, root)[0] == 1
+    remount(disk, "size=64m,ro")
+    before = sorted(str(p) for p in disk.rglob("*"))
+    code, said = live(fed, root)
+    assert code == 1, said
+    assert "read-only file system" in said.lower() or "readonly" in said.lower(), said
+    assert sorted(str(p) for p in disk.rglob("*")) == before
+    remount(disk, "rw")
+    code, said = live(fed, root)
+    assert code == 0, said
+    equal(fed, root)
