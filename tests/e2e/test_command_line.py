@@ -19,6 +19,8 @@ from tests.e2e.runner import environment
 README = Path(__file__).parents[2] / "README.md"
 pytestmark = pytest.mark.slow
 
+#: The demo's live part has a root of its own.
+STREAMED = {t.name for t in stream.TABLES}
 #: What has no value for lack of code: nothing.
 TABLES_STILL_EMPTY: set[str] = set()
 COLUMNS_STILL_NULL: dict[str, set[str]] = {}
@@ -29,6 +31,13 @@ NOTHING_HAPPENED = {
     "bronze.definitions": {"strike_price", "underlying"},
     "silver.session_summary": {"missing"},
     "lineage": {"epoch"},
+    "gold.parity": set(TABLES["gold.parity"].names),
+}
+#: The same of the live part. A label is known later than its vector travels.
+LIVE_NOTHING = {
+    "silver.session_summary_stream": {"missing"},
+    "gold.setup_vectors_stream": {"label"},
+    "gold.parity": {"first"},
 }
 
 
@@ -95,6 +104,17 @@ def test_no_column_is_null_for_lack_of_code(demo: tuple[Path, str]) -> None:
     assert empty == TABLES_STILL_EMPTY
     rest = {n: c - NOTHING_HAPPENED.get(n, set()) for n, c in null.items() if n not in empty}
     assert {n: c for n, c in rest.items() if c} == COLUMNS_STILL_NULL
+
+
+def test_the_demo_ends_with_a_live_replay_and_green_certificates(demo: tuple[Path, str]) -> None:
+    told = json.loads((demo[0] / "summary.json").read_text())["parity"]
+    assert len(told["sessions"]) == 4
+    assert all(s["equal"] and s["vectors"] > 500 for s in told["sessions"].values())
+    assert told["history"].startswith("equal, ")
+    lake = Lake(demo[0] / "live-data")
+    streamed = {n: t for n, t in TABLES.items() if n in STREAMED or n == "gold.parity"}
+    null = {n: _null_columns(lake, t) - LIVE_NOTHING.get(n, set()) for n, t in streamed.items()}
+    assert {n: c for n, c in null.items() if c} == {}
 
 
 def test_no_vector_number_is_always_missing(demo: tuple[Path, str]) -> None:
