@@ -261,17 +261,13 @@ def test_begun_anew_writes_no_row_twice_and_the_sessions_after_are_whole(
         post(bus, short(root), days, 200, land=False, since=middle + 1)
     done = runner.run("live", *given(root), "--fresh", "--quiet", "0.3")
     assert done.code == 0, done.said
-    run(short(tmp_path / "history"), files)
+    # Monday was not seen whole: Tuesday is what history makes of it without the day before.
+    run(short(tmp_path / "history"), [f for f in files if "20240109" in f.name])
     where = {"session_date": date(2024, 1, 9)}
-    compared = 0
     for name in TABLES:
-        if name in ("silver.session_levels", "silver.session_summary"):
-            continue  # the day before is not known whole
         found = diff(Lake(tmp_path / "history"), Lake(root), (name, name + SUFFIX), where=where)
-        if name in ("silver.mbo_normalized", "silver.orderbook_state", "silver.bar_5s"):
-            assert found.equal, str(found)
-            compared += found.rows[f"{name} / {name}{SUFFIX}"][0]
-    assert compared > 2_000
+        assert found.equal, str(found)
+        assert found.rows[f"{name} / {name}{SUFFIX}"][0] > 0, name
     monday = {"session_date": date(2024, 1, 8)}
     for name, found_before in before.items():
         kept = Lake(root).scan(name + SUFFIX, filters=monday, missing_ok=True).to_pylist()

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
-import sys
+from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from spymaster.bus import open_bus
 from spymaster.contracts.stream import TABLES
 from spymaster.lake import Lake
 from spymaster.lake.diff import diff
-from tests.e2e.runner import HOME, environment, loose
+from tests.e2e.runner import Runner, loose
 from tests.e2e.scenes import SHORT, market, short
 from tests.e2e.test_full_disk import disk, remount
 from tests.live.posting import post
@@ -29,7 +28,14 @@ ROOM_KIB = (64, 700, 1_500)
 
 
 @pytest.fixture(scope="module")
-def fed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def runner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runner]:
+    running = Runner(tmp_path_factory.mktemp("said"))
+    yield running
+    running.close()
+
+
+@pytest.fixture(scope="module")
+def fed(runner: Runner, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A root with a topic that nobody has read, beside one that was streamed undisturbed."""
     out = tmp_path_factory.mktemp("fed")
     files = market(
@@ -39,22 +45,18 @@ def fed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with open_bus(short(out / "root")) as bus:
         post(bus, short(out / "root"), files, 20)
     shutil.copytree(out / "root", out / "calm")
-    code, said = live(out, out / "calm")
+    code, said = live(runner, out, out / "calm")
     assert code == 0, said
     return out
 
 
-def live(fed: Path, root: Path) -> tuple[int, str]:
-    given = ["--config", str(fed / "spymaster.toml"), "--root", str(root)]
+def live(runner: Runner, fed: Path, root: Path) -> tuple[int, str]:
     often = ["--quiet", "0.3", "--commit", "0.1", "--intent", "100"]
-    # A process of its own: no file stays open behind it, which would keep the mount busy.
-    done = subprocess.run(
-        [sys.executable, "-m", "spymaster", "live", *given, *often],
-        cwd=HOME, env=environment(), capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert "Traceback" not in done.stdout + done.stderr, done.stderr
-    assert done.returncode == 0 or len(_errors(done.stderr)) == 1, done.stderr
-    return done.returncode, done.stdout + done.stderr
+    # A fork for each: no file stays open behind it, which would keep the mount busy.
+    done = runner.run("live", "--config", fed / "spymaster.toml", "--root", root, *often)
+    assert "Traceback" not in done.said, done.said
+    assert done.code == 0 or len(_errors(done.said)) == 1, done.said
+    return done.code, done.said
 
 
 def _errors(said: str) -> list[str]:
@@ -80,34 +82,38 @@ def used(disk: Path) -> int:
     return (told.f_blocks - told.f_bfree) * told.f_frsize // 1024
 
 
-def test_full_disk_ends_the_stream_with_its_reason_and_room_heals_it(fed: Path, disk: Path) -> None:
+def test_full_disk_ends_the_stream_with_its_reason_and_room_heals_it(
+    runner: Runner, fed: Path, disk: Path
+) -> None:
     root = disk / "root"
     for room in ROOM_KIB:
         shutil.rmtree(root, ignore_errors=True)
         remount(disk, "size=64m")
         shutil.copytree(fed / "root", root)
         remount(disk, f"size={used(disk) + room}k")
-        code, said = live(fed, root)
+        code, said = live(runner, fed, root)
         assert code == 1, said
         assert "space" in said.lower(), said
         remount(disk, "size=64m")
-        code, said = live(fed, root)
+        code, said = live(runner, fed, root)
         assert code == 0, said
         equal(fed, root)
 
 
-def test_disk_that_becomes_read_only_is_told_and_heals(fed: Path, disk: Path) -> None:
+def test_disk_that_becomes_read_only_is_told_and_heals(
+    runner: Runner, fed: Path, disk: Path
+) -> None:
     root = disk / "root"
     shutil.copytree(fed / "root", root)
     remount(disk, f"size={used(disk) + 1_000}k")
-    assert live(fed, root)[0] == 1
+    assert live(runner, fed, root)[0] == 1
     remount(disk, "size=64m,ro")
     before = sorted(str(p) for p in disk.rglob("*"))
-    code, said = live(fed, root)
+    code, said = live(runner, fed, root)
     assert code == 1, said
     assert "read-only file system" in said.lower() or "readonly" in said.lower(), said
     assert sorted(str(p) for p in disk.rglob("*")) == before
     remount(disk, "rw")
-    code, said = live(fed, root)
+    code, said = live(runner, fed, root)
     assert code == 0, said
     equal(fed, root)

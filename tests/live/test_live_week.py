@@ -24,7 +24,7 @@ from tests.live.chain import ended
 from tests.live.posting import post
 from tests.live.streamed import compare
 
-SESSIONS = 8
+SESSIONS = int(os.environ.get("SPYMASTER_WEEK", "8"))
 DAYS_NS = 2 * 86_400 * 10**9
 
 
@@ -101,14 +101,14 @@ def test_a_week_and_more_leaves_no_more_behind_than_a_day(runner: Runner, tmp_pa
     root, config = tmp_path / "root", tmp_path / "spymaster.toml"
     config.write_text(short(root).to_toml())
     told = [f for f in files if ".definition." in f.name]
-    pid = runner.start("live", "--config", config, "--commit", "0.1", "--intent", "50")
+    pid = runner.start("live", "--config", config, "--commit", "0.1", "--intent", "1")
     looked, seen, memory = Files(root), list[Counter[str]](), list[int]()
     done: list[str] = []
     with open_bus(short(root)) as bus:
         post(bus, short(root), told)
         for day in sorted(mbo("mbo", files)):
             before = len(ended(root))
-            post(bus, short(root), [day], 10)
+            post(bus, short(root), [day], 3)
             behind = bus.ends("mbo_raw")
             while bus.reported("live", "mbo_raw") != behind:
                 assert runner_lives(pid), runner._out.read_text()
@@ -129,7 +129,8 @@ def test_a_week_and_more_leaves_no_more_behind_than_a_day(runner: Runner, tmp_pa
     print(*seen, memory, sep="\n")
     assert len(done) == SESSIONS
     second, last = seen[1], seen[-1]
-    assert min(s["commits"] for s in seen) > 100
+    # Several epochs a session, so that what is small becomes one; in the log each is a file.
+    assert min(s["commits"] for s in seen) > 6 * len(TABLES)
     # A settled session has a file a table, and nothing else is left of it.
     per_session = (last["settled"] - second["settled"]) / (SESSIONS - 2)
     small = [s["data files"] - s["settled"] for s in seen]
