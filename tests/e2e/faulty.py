@@ -21,7 +21,7 @@ import spymaster.engines.local as local
 from spymaster.bus.embedded_producer import EmbeddedProducer
 from spymaster.cli import main
 from spymaster.engines import epoch
-from spymaster.engines.stream import committer, live
+from spymaster.engines.stream import committer, sessions
 from spymaster.engines.warm import warm_up
 from spymaster.lake import commit, landing, parquet, swap
 from spymaster.lake.compact import compact
@@ -124,8 +124,8 @@ def install_live() -> None:
     _around(epoch.EpochLog, "save", before="state-before", after="state-after")
     _around(EmbeddedProducer, "flush", before="bus-before", after="bus-after")
     _around(committer, "tidy", before="tidy-before", after="tidy-after")
-    _around(live.LiveEngine, "_open", before="session-opens")
-    _around(live.LiveEngine, "_end", after="session-ends")
+    _around(sessions.OpenSessions, "_begin", before="session-opens")
+    _around(sessions.OpenSessions, "_end", after="session-ends")
 
 
 def install() -> None:

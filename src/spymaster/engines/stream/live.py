@@ -7,14 +7,13 @@ restart goes on where it was, whatever ended it (`engines/epoch.py`).
 
 from __future__ import annotations
 
-import datetime as dt
 import json
 import logging
 import time
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -25,39 +24,26 @@ from spymaster.bus import Bus, Message
 from spymaster.contracts.stream import TABLES
 from spymaster.engines.epoch import EpochLog, Intent, State
 from spymaster.engines.lease import Lease
-from spymaster.engines.markets import Made
 from spymaster.engines.stream import features
 from spymaster.engines.stream.committer import GROUP, Committer, Cut
 from spymaster.engines.stream.features import Features
 from spymaster.engines.stream.feed import (
-    Begin,
     Broken,
-    Events,
-    Missing,
-    Taken,
     TopicFeed,
     state_bytes,
 )
-from spymaster.engines.stream.opened import Opened, open_session
-from spymaster.engines.stream.past import PastSessions
+from spymaster.engines.stream.outlet import Outlet
 from spymaster.engines.stream.report import Rate
-from spymaster.engines.stream.rows import EpochRows, Key
-from spymaster.engines.stream.session import StreamSession
+from spymaster.engines.stream.rows import EpochRows
+from spymaster.engines.stream.sessions import OpenSessions
 from spymaster.engines.stream.start import Start
-from spymaster.engines.stream.warm_start import events_before
 from spymaster.errors import BusError, LakeError
 from spymaster.feed.topic import TOPIC, Batch, Content
 from spymaster.kernel.state import pack, unpack
 from spymaster.lake import Lake
 from spymaster.lake import lineage as provenance
 from spymaster.lake.sweep import sweep
-from spymaster.market.clock import DAY_NS
-from spymaster.market.identify import Instrument
-from spymaster.market.instruments import Instruments
-from spymaster.market.sessions import Session, session, sessions_touched
 from spymaster.settings import Settings
-from spymaster.stages.rows import Rows
-from spymaster.stages.vector_spec import spec_hash, vector_spec_rows
 
 log = logging.getLogger(__name__)
 
@@ -67,8 +53,6 @@ _POLL = 0.05
 _PATIENCE = 60.0
 #: Messages behind the topic's end with which one is still up to date.
 _BEHIND = 1_000
-#: Further ahead than this nobody looks for the next session.
-_FAR = 8 * DAY_NS
 
 
 @dataclass
@@ -79,24 +63,6 @@ class Counters:
     intents: int = 0
     sessions_ended: list[str] = field(default_factory=list)
     state: str = ""
-
-
-@dataclass(frozen=True)
-class Pending:
-    """A session that has begun while the one before it is open.
-
-    `begins`: the offsets before its first record; `since`: from when on the feed is known, ns UTC.
-    """
-
-    begins: Mapping[int, int]
-    since: int
-
-
-def _pending(told: list[Any]) -> dict[Key, Pending]:
-    return {
-        (name, date): Pending({int(p): int(o) for p, o in x["begins"].items()}, x["since"])
-        for (name, date), x in told
-    }
 
 
 def _absent(at: Mapping[int, int], ends: Mapping[int, int]) -> BusError:
@@ -132,13 +98,6 @@ class LiveEngine:
         self._intent_records, self._commit_s, self._quiet_s = intent_records, commit_s, quiet_s
         self._run_id = uuid.uuid4().hex
         self.lake = Lake(settings.root, tag=self._run_id)
-        self.sessions: dict[Key, StreamSession] = {}
-        self._past = PastSessions()
-        self._pending: dict[Key, Pending] = {}
-        self._looked: dict[str, tuple[int, int]] = {}
-        self._specs: set[str] = set()  # of vectors to come; written before their epoch
-        self._refused: list[dict[str, Any]] = []
-        self._just_ended: list[Mapping[str, str]] = []
 
     @property
     def folder(self) -> Path:
@@ -199,11 +158,11 @@ class LiveEngine:
             "committed_s_ago": (now - self._committer.at) / 1e9 if self._committer.at else None,
             "state_bytes": self._committer.state_bytes,
             "vectors": self._features.vectors,
-            "sessions": [f"{n} {d}" for n, d in list(self.sessions)],
+            "sessions": self._sessions.names,
             "late": self.feed.late,
             "repeated": self.feed.repeated,
             "detail": f"epoch {self._committer.committed}, {behind} messages behind, "
-            f"{self._features.vectors} vectors, {len(self.sessions)} sessions open",
+            f"{self._features.vectors} vectors, {len(self._sessions.names)} sessions open",
         }
 
     def run(self, stop: Event | None = None) -> Counters:
@@ -228,7 +187,7 @@ class LiveEngine:
                 self._look()
             except BaseException:
                 self._committer.stop()
-                self._rows.abandon()
+                self._outlet.abandon()
                 raise
             finally:
                 self._reader.close()
@@ -245,14 +204,21 @@ class LiveEngine:
         for table in TABLES:
             self.lake.create(table.name)
         self.feed = TopicFeed(
-            self._bus.partitions(TOPIC), self._definition, self.settings.underlier
+            self._bus.partitions(TOPIC),
+            lambda name: self._sessions.definition(name),
+            self.settings.underlier,
         )
-        self._features = Features(self._bus, GROUP)
         self._committer = Committer(self.lake, self._bus, epochs, self.now, start.app)
-        self._rows = EpochRows(self.lake, self.settings.underlier, self.feed)
+        self._features = Features(self._bus, GROUP)
+        self._outlet = Outlet(
+            self.lake, self.settings, self._features, self._fresh, self._run_id, self.now
+        )
+        self._sessions = OpenSessions(
+            self.settings, self.lake, self.feed, self._outlet, self._between
+        )
         self._first: int | None = None
         self._last = self._e = 0
-        self._past.skip(start.begun)
+        self._sessions.past.skip(start.begun)
         self._offsets = start.within(self._bus.begins(TOPIC), self._bus.ends(TOPIC))
         if epochs.state is not None:
             self._restore(epochs.state)
@@ -262,11 +228,8 @@ class LiveEngine:
         self._cut_at = self._looked_at = time.monotonic()
         self._ends = dict(self._offsets)
 
-    def _definition(self, contract_id: str) -> Instrument | None:
-        rows = self.lake.scan(
-            "bronze.definitions", filters={"contract_id": contract_id}, missing_ok=True
-        ).to_pylist()
-        return Instruments(Instrument.from_row(r) for r in rows).by_contract().get(contract_id)
+    def _fresh(self) -> EpochRows:
+        return EpochRows(self.lake, self.settings.underlier, self.feed)
 
     def _made_by(self) -> dict[str, str]:
         """What a state must have been made by for this program to go on from it."""
@@ -314,14 +277,7 @@ class LiveEngine:
         head, *sessions = (a.tobytes() for a in unpack(data, "LIVE", 1)[1])
         told = json.loads(head)
         self.feed.restore(told["feed"])
-        self._past.restore(told["past"])
-        self._pending = _pending(told["pending"])
-        for (name, date), of_one in zip(told["sessions"], sessions, strict=True):
-            s = self._session(name, date)
-            self.sessions[name, date] = StreamSession.from_bytes(s, self.settings.of(name), of_one)
-
-    def _session(self, name: str, date: str) -> Session:
-        return session(self.settings.of(name), name, dt.date.fromisoformat(date))
+        self._sessions.restore(told, sessions)
 
     def _replay(self) -> None:
         """Repeat what was written down behind the state: epochs, then loose intents."""
@@ -357,7 +313,7 @@ class LiveEngine:
         last = time.monotonic()
         while not stop.is_set():
             self._fill(_POLL)
-            while (any(self._queue.values()) or self._ready()) and not stop.is_set():
+            while (any(self._queue.values()) or self._sessions.ready()) and not stop.is_set():
                 self._next()
                 self._maybe_cut()
                 last = time.monotonic()
@@ -393,124 +349,23 @@ class LiveEngine:
                 self._offsets[partition] = message.offset + 1
             if self._offsets[partition] > begin:
                 ranges[partition] = (begin, self._offsets[partition])
-        intent = self._epochs.intent(ranges, self._facts(taken, ranges))
+        facts = self._sessions.facts(taken, ranges, self._offsets)
+        intent = self._epochs.intent(ranges, facts)
         self._work(intent, taken)
-
-    def _facts(
-        self, taken: list[tuple[Message, Content | Broken]], ranges: Mapping[int, tuple[int, int]]
-    ) -> dict[str, Any]:
-        """What decides the intent's rows beside its messages: how new sessions begin."""
-        spans: dict[str, tuple[int, int]] = {}
-        for _, content in taken:
-            if isinstance(content, Batch) and len(content.columns.ts_recv):
-                ts = content.columns.ts_recv
-                low, high = spans.get(content.venue, (2**63, -1))
-                spans[content.venue] = min(low, int(ts[0])), max(high, int(ts[-1]))
-        begun = {p: ranges[p][0] if p in ranges else o for p, o in self._offsets.items()}
-        for name, u in self.settings.underlier.items():
-            low, high = spans.get(u.venue, (0, -1))
-            for s in self._touched(name, low, high) if low <= high else ():
-                key = (name, s.session_date.isoformat())
-                if key not in self.sessions and not self._past.has(*key):
-                    since = min(low, self.feed.since.get(u.venue, low))
-                    self._pending.setdefault(key, Pending(begun, since))
-        opened = {}
-        for name, date in self._ready():
-            waited = self._pending.pop((name, date))
-            s = self._session(name, date)
-            made = open_session(
-                self.lake, self.settings, s, waited.begins, waited.since, self._past
-            )
-            opened[f"{name} {date}"] = {**made.to_json(), "begins": waited.begins}
-        facts = {"opened": opened, "pending": self._waiting()}
-        return {k: v for k, v in facts.items() if v}
-
-    def _waiting(self) -> list[Any]:
-        return [[key, asdict(pending)] for key, pending in self._pending.items()]
-
-    def _ready(self) -> list[Key]:
-        """Sessions that wait for none before them: what those come to is known."""
-        busy = {name for name, _ in self.sessions}
-        first = {name: min(d for n, d in self._pending if n == name) for name, _ in self._pending}
-        return sorted((name, date) for name, date in first.items() if name not in busy)
-
-    def _touched(self, name: str, low: int, high: int) -> list[Session]:
-        """The sessions that records from `low` to `high` (ns UTC) belong to, if any is new."""
-        since, until = self._looked.get(name, (2**63, 0))
-        if since <= low and high < until:
-            return []
-        u = self.settings.of(name)
-        found = sessions_touched(u, name, low, high + 1)
-        known = {s.session_date for s in found}
-        later = sessions_touched(u, name, high, high + _FAR)
-        starts = [s.input_start for s in later if s.session_date not in known]
-        self._looked[name] = (low, min(starts, default=high + _FAR))
-        return found
 
     def _work(self, intent: Intent, contents: list[tuple[Message, Content | Broken]]) -> None:
         """Step 2 and 3: advance, and publish what others wait for."""
-        for key, told in intent.facts.get("opened", {}).items():
-            name, date = key.split()
-            begins = {int(p): int(o) for p, o in told["begins"].items()}
-            self._open(name, date, Opened.from_json(told), begins, intent)
-        self._pending = _pending(intent.facts.get("pending", []))
+        self._sessions.begin(intent, self._offsets)
         taken = self.feed.take(contents)
-        self._rows.add_topic(taken)
-        self._refused += taken.refused
-        for s in list(self.sessions.values()):
-            self._advance(s, taken, self.feed)
-        self._features.flush()
+        self._outlet.topic(taken)
+        self._sessions.advance(taken)
+        self._outlet.features.flush()
         if self._first is None:
             self._first = intent.n
         self._last = intent.n
         self.counters.records += taken.records
         self.counters.intents += 1
-
-    def _advance(self, s: StreamSession, taken: Taken, feed: TopicFeed) -> None:
-        """A session takes what was read, and ends at a mark past its last window."""
-        for piece in taken.pieces:
-            if isinstance(piece, Events):
-                self._emit(s, s.stages.advance(feed.contracts, piece.events))
-            elif isinstance(piece, Begin):
-                s.stages.begin_file()
-            elif isinstance(piece, Missing) and piece.gap.venue == s.venue:
-                touched = feed.of_partition(piece.partition)
-                made = s.stages.gap(piece.gap.from_ts, piece.gap.reason, touched.__contains__)
-                self._emit(s, made)
-        mark = taken.marks.get(s.venue)
-        if mark is not None:
-            self._emit(s, s.stages.close(mark))
-            if s.stages.closed:
-                self._end(s)
-
-    def _open(
-        self, name: str, date: str, opened: Opened, begins: Mapping[int, int], intent: Intent
-    ) -> None:
-        """Begin a session, and give it what the topic brought while the one before was open."""
-        s = StreamSession(self._session(name, date), self.settings.of(name), opened)
-        self.sessions[name, date] = s
-        self._specs.add(s.stages.spec)
-        log.info("%s %s begins: %s is selected", name, date, opened.earlier.selected)
-        if opened.cold:
-            log.warning("%s %s is not warm: %s", name, date, opened.cold)
-        for piece in events_before(self.lake, self.settings, opened.files):
-            if piece is None:
-                s.stages.begin_file()
-            else:
-                self._emit(s, s.stages.advance(*piece))
-        if opened.files:
-            s.stages.begin_file()
-            log.info("%s %s: %d landed files told what was before", name, date, len(opened.files))
-        ends = {p: intent.ranges.get(p, (o, o))[0] for p, o in self._offsets.items()}
-        feed = TopicFeed(len(ends), self._told, self.settings.underlier)
-        for messages in self._between(begins, ends):
-            if s.key in self.sessions:
-                self._advance(s, feed.take(TopicFeed.read(messages)), feed)
-
-    def _told(self, contract_id: str) -> Instrument | None:
-        """A contract that the topic has told, or the lake."""
-        known = [i for i in self.feed.contracts if i.contract_id == contract_id]
-        return known[0] if known else self._definition(contract_id)
+        self.counters.sessions_ended = self._outlet.sessions_ended
 
     def _between(
         self, begins: Mapping[int, int], ends: Mapping[int, int]
@@ -529,56 +384,6 @@ class LiveEngine:
                     at[m.partition] = m.offset + 1
                 yield messages
 
-    def _emit(self, s: StreamSession, made: Made) -> None:
-        for kind, rows in made:
-            self._take(s, kind, rows)
-
-    def _take(self, s: StreamSession, kind: str, rows: list[Rows]) -> None:
-        if not rows:
-            return
-        version = s.opened.data_version
-        for r in rows:
-            s.counts[r.table] = s.counts.get(r.table, 0) + len(r)
-        self._features.add(rows, s.session.session_date, s.session.underlier, kind, version)
-        self._rows.add(s.key, kind, rows, version)
-
-    def _end(self, s: StreamSession) -> None:
-        """No mark can change the session any more: what later ones ask of it, and its lineage."""
-        name, date = s.key
-        small: dict[str, list[dict[str, Any]]] = {}
-        for table, kind, row in s.stages.small():
-            self._take(s, kind, [Rows(table, None, row, 1)])
-            keys = {"session_date": s.session.session_date, "underlier": name}
-            small.setdefault(table, []).append({**row, **keys, "instrument_type": kind})
-        self._past.add(s.session, small)
-        self._rows.add_lineage(self._lineage(s))
-        self._just_ended.append({"session_date": date, "underlier": name})
-        del self.sessions[s.key]
-        self.counters.sessions_ended.append(f"{name} {date}")
-        log.info("%s %s ended: %s", name, date, s.stages.missing() or "complete")
-
-    def _lineage(self, s: StreamSession) -> dict[str, Any]:
-        missing = s.stages.missing()
-        counters = {"duplicates": s.stages.duplicates, **s.stages.quality, "missing": missing}
-        return {
-            "session_date": s.session.session_date,
-            "underlier": s.session.underlier,
-            "status": "complete",
-            "data_version": s.opened.data_version,
-            "files": [],
-            "inputs_hash": json.dumps(s.opened.to_json(), sort_keys=True),
-            "code_version": provenance.code_version(),
-            "config_hash": self.settings.config_hash(s.session.underlier),
-            "contracts_version": provenance.contracts_version(),
-            "table_versions": "{}",
-            "rows": json.dumps(s.counts),
-            "counters": json.dumps(counters),
-            "run_id": self._run_id,
-            "epoch": self._e + 1,
-            "machine": provenance.machine(),
-            "committed_at": self.now(),
-        }
-
     # Epochs
 
     def _maybe_cut(self) -> None:
@@ -591,38 +396,18 @@ class LiveEngine:
         self._cut_at = time.monotonic()
         if self._first is None:
             return
-        self._small_tables()
         self._e = self._e + 1 if e is None else e
         facts = {
             "offsets": {str(p): o for p, o in self._offsets.items()},
             "made_by": self._made_by(),
         }
         state = State(self._e, self._last, facts, self._to_bytes())
-        ended = tuple(self._just_ended)
-        self._committer.submit(
-            Cut(self._e, self._first, self._last, self._rows, state, dict(self._offsets), ended)
-        )
-        self._rows = EpochRows(self.lake, self.settings.underlier, self.feed)
-        self._first, self._just_ended = None, []
-
-    def _small_tables(self) -> None:
-        """What several pipelines append to: each row once, by what it is of."""
-        for row in self._refused:
-            app = f"bronze.quarantine/{row['source']}/{row['offset']}"
-            self.lake.append_rows("bronze.quarantine", [row], app=(app, 1))
-        self._refused = []
-        for spec in self._specs:
-            app = f"gold.vector_spec/{spec_hash(spec)}"
-            if self.lake.transaction_version("gold.vector_spec", app) is None:
-                self.lake.append_rows("gold.vector_spec", vector_spec_rows(spec), app=(app, 1))
-        self._specs.clear()
+        rows, ended = self._outlet.cut(self._e)
+        cut = Cut(self._e, self._first, self._last, rows, state, dict(self._offsets), ended)
+        self._committer.submit(cut)
+        self._first = None
 
     def _to_bytes(self) -> bytes:
-        told = {
-            "feed": self.feed.to_json(),
-            "past": self._past.to_json(),
-            "pending": self._waiting(),
-            "sessions": list(self.sessions),
-        }
-        parts = [state_bytes(told), *(s.to_bytes() for s in self.sessions.values())]
+        told = {"feed": self.feed.to_json(), **self._sessions.to_json()}
+        parts = [state_bytes(told), *self._sessions.to_bytes()]
         return pack("LIVE", 1, [np.frombuffer(p, "u1") for p in parts])
