@@ -101,14 +101,14 @@ def test_a_week_and_more_leaves_no_more_behind_than_a_day(runner: Runner, tmp_pa
     root, config = tmp_path / "root", tmp_path / "spymaster.toml"
     config.write_text(short(root).to_toml())
     told = [f for f in files if ".definition." in f.name]
-    pid = runner.start("live", "--config", config, "--commit", "0.1", "--intent", "1")
+    pid = runner.start("live", "--config", config, "--commit", "0.1", "--intent", "50")
     looked, seen, memory = Files(root), list[Counter[str]](), list[int]()
     done: list[str] = []
     with open_bus(short(root)) as bus:
         post(bus, short(root), told)
         for day in sorted(mbo("mbo", files)):
             before = len(ended(root))
-            post(bus, short(root), [day], 3)
+            post(bus, short(root), [day], 10)
             behind = bus.ends("mbo_raw")
             while bus.reported("live", "mbo_raw") != behind:
                 assert runner_lives(pid), runner._out.read_text()
@@ -121,16 +121,16 @@ def test_a_week_and_more_leaves_no_more_behind_than_a_day(runner: Runner, tmp_pa
                 time.sleep(0.05)
             seen.append(looked.check(done))
             memory.append(resident(pid))
+            print(found[-1], memory[-1], "MB", dict(seen[-1]), flush=True)
             done = found
             age(root)
     os.kill(pid, signal.SIGTERM)
     ending = runner.wait()
     assert ending.code == 0, ending.said
-    print(*seen, memory, sep="\n")
     assert len(done) == SESSIONS
     second, last = seen[1], seen[-1]
     # Several epochs a session, so that what is small becomes one; in the log each is a file.
-    assert min(s["commits"] for s in seen) > 6 * len(TABLES)
+    assert min(s["commits"] for s in seen) > 2 * len(TABLES)
     # A settled session has a file a table, and nothing else is left of it.
     per_session = (last["settled"] - second["settled"]) / (SESSIONS - 2)
     small = [s["data files"] - s["settled"] for s in seen]
@@ -138,7 +138,8 @@ def test_a_week_and_more_leaves_no_more_behind_than_a_day(runner: Runner, tmp_pa
     assert per_session <= len(TABLES)
     logs = [s["log files"] for s in seen]
     assert max(logs[2:]) <= 2 * max(logs[:2]), logs
-    assert max(memory) - memory[1] < 25, memory
+    # What a process holds anew grows less and less, and stands still after some two weeks.
+    assert memory[-1] - memory[SESSIONS // 2] < 40, memory
     run(short(tmp_path / "history"), files)
     assert compare(root, tmp_path / "history")["gold.setup_vectors"] > 500
     assert loose_data(root) == []
