@@ -27,6 +27,8 @@ from tests.live.streamed import AT_THE_END, TABLES, compare
 from tests.live.test_live_engine import stock
 from tests.real_data import es_mbo
 
+pytestmark = pytest.mark.slow
+
 #: A partition for each bus: one, and several behind SASL_SSL.
 PARTITIONS = {"embedded": 1, "kafka": 3}
 #: Records an intent: each message by itself, and all that is there.

@@ -199,7 +199,9 @@ def test_second_stream_on_a_root_is_refused_and_one_that_was_replaced_writes_no_
                 return
             with open_bus(settings) as other_bus:
                 second = LiveEngine(settings, other_bus, quiet_s=0.3)
-                with pytest.raises(LakeError, match="another stream engine is at work on this root"):
+                with pytest.raises(
+                    LakeError, match="another stream engine is at work on this root"
+                ):
                     second.run()
                 # A paused machine comes back: its lock is gone, and another has taken the lease.
                 (tmp_path / "root" / lease_file("live")).unlink()
