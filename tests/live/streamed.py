@@ -33,7 +33,7 @@ def whole_sessions(root: Path) -> list[dict[str, str]]:
     return [
         {"session_date": r["session_date"].isoformat(), "underlier": r["underlier"]}
         for r in sorted(rows, key=lambda r: (r["underlier"], r["session_date"]))
-        if json.loads(r["inputs_hash"])["cold"] is None
+        if json.loads(r["opened"])["cold"] is None
     ]
 
 

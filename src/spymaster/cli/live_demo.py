@@ -12,14 +12,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from spymaster.bus import open_bus
 from spymaster.cli.console import tell
 from spymaster.cli.status import show_status
+from spymaster.contracts.event import NS
 from spymaster.engines.parity import certify, streamed_sessions
 from spymaster.engines.stream.live import LiveEngine
+from spymaster.engines.stream.report import read_statuses
 from spymaster.errors import SourceError
+from spymaster.feed.dbn import DbnReader
 from spymaster.lake import Lake
 from spymaster.lake.diff import diff
+from spymaster.market.clock import DAY_NS
+from spymaster.market.sessions import sessions_touched
 from spymaster.settings import CONFIG_VARIABLE, Settings
 
 _COMPARED = ("silver.bar_5s", "silver.level_approach_2m", "gold.setup_vectors", "gold.labels")
@@ -59,22 +66,53 @@ def live_replay(folder: Path, files: Sequence[Path]) -> dict[str, Any]:
 def rehearse(
     files: Sequence[Path], settings: Settings, config: Path | None, speed: str, every_s: float
 ) -> None:
-    """Gateway, ingestor and engine as processes, their status every so often, until Ctrl-C.
+    """Gateway, ingestors and engine as processes, their status every so often, until Ctrl-C.
 
-    Ends by itself when the files are at their end and all of them is streamed.
+    Plays from just before the first session whose windows lie in the files. Ends by itself when
+    the files are at their end and all of them is streamed. SourceError when one of them fails.
     """
     root = Path(settings.root)
+    datasets, begin = _played(files, settings)
     with _Children(config) as children:
-        address = children.gateway(files, speed)
-        children.start("ingest", *_INGEST, "--root", str(root), "--gateway", address)
-        children.start("live", "live", "--quiet", "10", "--root", str(root))
+        address = children.gateway(files, speed, begin)
+        for name in datasets:
+            told = ("--dataset", name, "--root", str(root), "--gateway", address)
+            children.start(f"ingest {name}", "ingest", "--once", *told)
+        children.start("live", "live", "--root", str(root))
         tell(f"playing {len(files)} files at {speed} into {root}; Ctrl-C ends it")
         try:
             while children.alive("live"):
                 time.sleep(every_s)
                 show_status(settings, as_json=False)
+                fed = [children.ended(f"ingest {name}") for name in datasets]
+                if all(fed) and _drained(root):
+                    break
         except KeyboardInterrupt:
             tell("draining")
+
+
+def _played(files: Sequence[Path], settings: Settings) -> tuple[list[str], int | None]:
+    """The files' datasets, and a minute before the first session that lies in them, ns UTC."""
+    datasets: set[str] = set()
+    begins = []
+    for path in files:
+        with DbnReader(path) as reader:
+            meta = reader.metadata
+        datasets.add(str(meta.dataset))
+        for name, u in settings.underlier.items():
+            if u.venue == str(meta.dataset) and str(meta.schema) == "mbo":
+                for s in sessions_touched(u, name, int(meta.start), int(meta.start) + DAY_NS):
+                    if int(meta.start) <= s.hull.start:
+                        begins.append(s.hull.start - 60 * NS)
+    return sorted(datasets), min(begins, default=None)
+
+
+def _drained(root: Path) -> bool:
+    """The engine has read all that the topic has."""
+    return any(
+        s["process"] == "live" and s.get("state") == "live" and s.get("behind_messages") == 0
+        for s in read_statuses(root)
+    )
 
 
 _INGEST = ("ingest", "--once", "--dataset", "GLBX.MDP3")
@@ -97,15 +135,16 @@ class _Children:
         )
         return self._running[name]
 
-    def gateway(self, files: Sequence[Path], speed: str) -> str:
-        """The gateway, listening; its address."""
+    def gateway(self, files: Sequence[Path], speed: str, begin: int | None = None) -> str:
+        """The gateway, listening; its address. `begin`: where the feed's clock starts, ns UTC."""
         played = ["replay", *map(str, files), "--speed", speed, "--port", "0"]
+        if begin is not None:
+            played += ["--from", str(np.datetime64(begin, "ns").astype("datetime64[s]"))]
         process = self.start(
             "gateway",
             *played,
             "--at-end",
             "close",
-            "--once",
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
         )
@@ -116,6 +155,13 @@ class _Children:
             said = said.strip() or "it said nothing"
             raise SourceError(f"the replay gateway did not start: {said}")
         return found.group(1)
+
+    def ended(self, name: str) -> bool:
+        """Has it ended well? SourceError when it has failed."""
+        code = self._running[name].poll()
+        if code:
+            raise SourceError(f"{name} failed (exit code {code}); what it said stands above")
+        return code == 0
 
     def alive(self, name: str) -> bool:
         return self._running[name].poll() is None

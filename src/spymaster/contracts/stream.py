@@ -35,10 +35,19 @@ def twin(table: Table) -> Table:
     return replace(table, name=table.name + SUFFIX, meaning=meaning, append=True, often=True)
 
 
+_LINEAGE = twin(lineage.LINEAGE)
+LINEAGE = replace(
+    _LINEAGE,
+    columns=(
+        *_LINEAGE.columns,
+        trace("opened", "string", "JSON: what the session was begun with: earlier facts, files"),
+    ),
+)
+
 #: The tables of a session that a stream makes as history does.
-TWINS = tuple(
-    twin(t)
-    for t in (*silver.TABLES, gold.FEATURE_SERIES, gold.SETUP_VECTORS, gold.LABELS, lineage.LINEAGE)
+TWINS = (
+    *(twin(t) for t in (*silver.TABLES, gold.FEATURE_SERIES, gold.SETUP_VECTORS, gold.LABELS)),
+    LINEAGE,
 )
 
 TABLES = (TOPIC, *TWINS)

@@ -155,7 +155,8 @@ class _Work:
         for row in sorted(rows, key=lambda r: (r["start"], r["path"])):
             if run is not None:
                 for gap in self._gaps.before(row):
-                    run.gap(gap["from_ts"], gap["reason"])
+                    if run.reached_by(gap["from_ts"], gap["to_ts"]):
+                        run.gap(gap["from_ts"], gap["reason"])
             read = self._read(row)
             if read.last_mark is not None:
                 marks.append(read.last_mark)

@@ -11,15 +11,19 @@ import datetime as dt
 import json
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import pyarrow.compute as pc
+
 from spymaster.contracts.event import LATENESS_NS
 from spymaster.contracts.stream import SUFFIX, TABLES, TOPIC
+from spymaster.engines.earlier import earlier
 from spymaster.engines.inputs import Inputs
 from spymaster.engines.job import Job, make
+from spymaster.engines.ledger import CONTRACT_DAY, SUMMARY, Ledger
 from spymaster.engines.session_run import TABLES as MADE
 from spymaster.engines.stream.opened import Opened
 from spymaster.errors import SessionError
@@ -59,6 +63,7 @@ class Certificate:
         verdict = "equal" if self.equal else "DIFFERENT"
         return [
             *self.difference.lines(),
+            *(line for line in self.row["differences"] if line.startswith("doubt: ")),
             f"{name} {date} against the {self.row['against']}: {verdict}, "
             f"{self.row['vectors']:,} vectors",
         ]
@@ -79,7 +84,7 @@ def certify(
     lake = Lake(settings.root)
     s = session(settings.of(underlier), underlier, date)
     opened = _opened(lake, s)
-    files = _files(lake, s, against)
+    files = _files(lake, s, against, opened.files)
     inputs = Inputs(s, opened.earlier, {}, opened.data_version, opened.cold)
     scratch = Path(lake.place.root) / "lake" / "checkpoints" / f"parity-{now()}"
     try:
@@ -87,9 +92,10 @@ def certify(
         _make(settings, lake, again, inputs, files, chunk_records, now)
         difference = _compare(lake, again, s, files, opened.since)
         first = _first(lake, again, difference)
+        doubts = _doubts(settings, lake, s, opened, files, difference, against)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    row = _row(s, against, files, inputs, difference, chunk_records, now(), first)
+    row = _row(s, against, files, inputs, difference, chunk_records, now(), first, doubts)
     lake.append_rows("gold.parity", [row])
     return Certificate(row, difference)
 
@@ -115,15 +121,20 @@ def _opened(lake: Lake, s: Session) -> Opened:
             "after its last window's end has come: spymaster status"
         )
     latest = max(rows, key=lambda r: r["committed_at"])
-    return Opened.from_json(json.loads(latest["inputs_hash"]))
+    return Opened.from_json(json.loads(latest["opened"]))
 
 
-def _files(lake: Lake, s: Session, against: Against) -> list[dict[str, Any]]:
+def _files(
+    lake: Lake, s: Session, against: Against, begun_with: Sequence[str]
+) -> list[dict[str, Any]]:
+    """The session's captures, and the files that the stream began it with; or the vendor's."""
     days = {f"{d:%Y%m%d}" for d in s.utc_days()}
     rows = [
         r
         for r in without_replaced(Manifest(lake).rows().values())
-        if r["schema"] == _SCHEMA[against] and r["underlier"] == s.underlier and utc_day(r) in days
+        if r["underlier"] == s.underlier
+        and utc_day(r) in days
+        and (r["schema"] == _SCHEMA[against] or (against == "capture" and r["path"] in begun_with))
     ]
     if not rows:
         what = "captured" if against == "capture" else "of the vendor"
@@ -200,6 +211,59 @@ def _compare(
     return result
 
 
+def _doubts(
+    settings: Settings,
+    lake: Lake,
+    s: Session,
+    opened: Opened,
+    files: list[dict[str, Any]],
+    difference: Difference,
+    against: Against,
+) -> list[str]:
+    """What the comparison itself cannot show: was there anything to compare, and from what?"""
+    doubts = []
+    rows = {name.partition(" ")[0]: t.rows for name, t in difference.tables.items()}
+    for name in ("silver.bar_5s", "silver.session_summary"):
+        if not sum(rows.get(name + SUFFIX, (0, 0))):
+            doubts.append(f"doubt: {name} has no row of this session on either side")
+    if against == "capture":
+        captured = {r["batch_id"] for r in files}
+        unlanded = sorted(_connections(lake, s, opened.since) - captured)
+        if unlanded:
+            doubts.append(
+                f"doubt: the topic brought records of {', '.join(unlanded[:3])}, of which no "
+                "capture of the session's days has landed"
+            )
+    now = earlier(
+        Ledger(lake, streamed=True),
+        s,
+        settings.of(s.underlier),
+        Instruments(
+            Instrument.from_row(r)
+            for r in lake.scan("bronze.definitions", missing_ok=True).to_pylist()
+        ),
+    )
+    if any(opened.versions.get(name) != lake.version(name) for name in (SUMMARY, CONTRACT_DAY)):
+        return doubts  # history has been made since: what was known then is not what is known now
+    for name in ("selected", "levels", "volumes", "rolled", "scale"):
+        was, is_now = getattr(opened.earlier, name), getattr(now, name)
+        if was != is_now:
+            doubts.append(
+                f"doubt: the stream began the session with {name} {was}, and the sessions before "
+                f"it say {is_now}"
+            )
+    return doubts
+
+
+def _connections(lake: Lake, s: Session, since: int) -> set[str]:
+    """The captures that the topic's records of the session are of; single events have none."""
+    first, last = max(s.input_start, since), s.hull.end + LATENESS_NS
+    ts = pc.field("ts_recv")
+    mine = (pc.field("underlier") == s.underlier) & (ts >= first) & (ts <= last)
+    rows = lake.scan(TOPIC.name, ["batch_id"], mine, missing_ok=True)
+    return {b for b in rows["batch_id"].unique().to_pylist() if b not in (None, "event")}
+
+
 def _row(
     s: Session,
     against: Against,
@@ -209,6 +273,7 @@ def _row(
     chunk_records: int,
     now: int,
     first: Mapping[str, Any] | None,
+    doubts: list[str],
 ) -> dict[str, Any]:
     unequal = {name: t for name, t in difference.tables.items() if not t.equal}
     vectors = [t for name, t in difference.tables.items() if "setup_vectors" in name]
@@ -217,10 +282,13 @@ def _row(
         "underlier": s.underlier,
         "against": against,
         "checked_at": now,
-        "equal": not unequal,
+        "equal": not unequal and not doubts,
         "rows": json.dumps(difference.rows),
         "vectors": sum(t.rows[0] for t in vectors),
-        "differences": [line for name in unequal for line in _said(name, unequal[name])],
+        "differences": [
+            *(line for name in unequal for line in _said(name, unequal[name])),
+            *doubts,
+        ],
         "first": json.dumps(first, default=str) if first else None,
         "files": sorted(r["sha256"] for r in files),
         "chunk_records": chunk_records,

@@ -100,6 +100,10 @@ class SessionRun:
         """Records are missing after `ts_recv`, ns UTC: no book is good until a snapshot."""
         self._emit(self._stages.gap(ts_recv, reason))
 
+    def reached_by(self, from_ts: int, to_ts: int) -> bool:
+        """Does a gap of the feed (ns UTC) reach into the session's time?"""
+        return self._stages.reached_by(from_ts, to_ts)
+
     def close(self, mark: int) -> None:
         """Take a clock mark of the feed, ns UTC."""
         self._emit(self._stages.close(mark))

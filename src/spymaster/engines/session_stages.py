@@ -107,6 +107,11 @@ class SessionStages:
             self._missing.append(reason)
         return self._counted(self._markets.gap(ts_recv, only))
 
+    def reached_by(self, from_ts: int, to_ts: int) -> bool:
+        """Does a gap of the feed (ns UTC) reach into the session's time?"""
+        s = self.session
+        return from_ts <= s.hull.end + LATENESS_NS and to_ts >= s.input_start
+
     def close(self, mark: int) -> Made:
         """Take a clock mark of the feed, ns UTC."""
         self._mark = max(self._mark, mark)

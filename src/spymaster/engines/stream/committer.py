@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -46,7 +47,6 @@ class Committer:
         self.committed = 0  #: the last epoch that is in all tables
         self.at = 0  #: when, ns UTC
         self.state_bytes = 0
-        self.rows: dict[str, int] = {}
         self._lake, self._bus, self._epochs, self._now = lake, bus, epochs, now
         self._app = app
         self._thread = Background("commit")
@@ -73,8 +73,6 @@ class Committer:
     def _commit(self, cut: Cut) -> None:
         try:
             commit(self._lake, self._epochs, cut, self._app)
-            for name, n in cut.rows.rows.items():
-                self.rows[name] = self.rows.get(name, 0) + n
             self.committed, self.at = cut.e, self._now()
             self.state_bytes = len(cut.state.data)
             self._bus.report(GROUP, TOPIC, cut.offsets)
@@ -84,6 +82,16 @@ class Committer:
             self._busy = False
 
 
+def committed_offsets(lake: Lake) -> dict[int, int]:
+    """Up to where the topic lies in bronze.stream, the first table of an epoch; {} if nowhere."""
+    if not lake.exists(TABLES[0].name):
+        return {}
+    for told in lake.open(TABLES[0].name).history():
+        if "offsets" in told:
+            return {int(p): int(o) for p, o in json.loads(told["offsets"]).items()}
+    return {}
+
+
 def commit(lake: Lake, epochs: EpochLog, cut: Cut, app_id: str = GROUP) -> None:
     """Steps 4 and 5 of the protocol: the epoch is recorded, committed to every table, and kept."""
     epochs.epoch(cut.e, cut.first, cut.last)
@@ -91,7 +99,7 @@ def commit(lake: Lake, epochs: EpochLog, cut: Cut, app_id: str = GROUP) -> None:
     info: dict[str, Any] = {
         "epoch": cut.e,
         "intents": f"{cut.first}-{cut.last}",
-        "offsets": str(dict(cut.offsets)),
+        "offsets": json.dumps(dict(cut.offsets)),
         "state": cut.state.digest,
     }
     for table in TABLES:

@@ -82,6 +82,7 @@ class TopicFeed:
         self.late = 0  #: records below a mark that was passed
         self.since: dict[str, int] = {}  #: per venue the first ts_recv, ns UTC
         self.last: dict[str, int] = {}  #: per venue the highest ts_recv, ns UTC
+        self.with_book: dict[str, bool] = {}  #: per venue: it began with a market snapshot
         self._partitions, self._find = partitions, find
         self._place: dict[str, int] = {}
         self._connection: dict[int, tuple[str, int]] = {}
@@ -176,6 +177,7 @@ class TopicFeed:
     def _saw(self, venue: str, events: NDArray[Any]) -> None:
         ts = events["ts_recv"]
         first, last = int(ts[0]), int(ts[-1])
+        self.with_book.setdefault(venue, bool(events["flags"][0] & F_SNAPSHOT))
         self.since[venue] = min(self.since.get(venue, first), first)
         self.last[venue] = max(self.last.get(venue, last), last)
         marks = self._marks.get(venue, {})
@@ -234,6 +236,7 @@ class TopicFeed:
             "marks": [(v, list(m.items())) for v, m in self._marks.items()],
             "since": self.since,
             "last": self.last,
+            "with_book": self.with_book,
             "counts": [self.repeated, self.late],
             "singles": self._singles.to_json(),
         }
@@ -245,6 +248,7 @@ class TopicFeed:
         self._connection = {int(p): (str(b), int(u)) for p, (b, u) in told["connection"]}
         self._marks = {v: {int(p): int(ts) for p, ts in m} for v, m in told["marks"]}
         self.since, self.last = dict(told["since"]), dict(told["last"])
+        self.with_book = dict(told["with_book"])
         self.repeated, self.late = told["counts"]
         self._singles.restore(told["singles"])
 
@@ -260,6 +264,15 @@ def _refused(message: Message, reason: str) -> dict[str, Any]:
         "raw": message.value.hex(),
         "batch_id": None,
     }
+
+
+def begin_with_book(contents: Iterable[Content | Broken]) -> set[str]:
+    """The venues whose first batch here begins with a market snapshot."""
+    first: dict[str, bool] = {}
+    for content in contents:
+        if isinstance(content, Batch) and len(content.columns.flags):
+            first.setdefault(content.venue, bool(content.columns.flags[0] & F_SNAPSHOT))
+    return {venue for venue, book in first.items() if book}
 
 
 def state_bytes(told: Mapping[str, Any]) -> bytes:

@@ -25,7 +25,7 @@ from spymaster.contracts.stream import TABLES
 from spymaster.engines.epoch import EpochLog, Intent, State
 from spymaster.engines.lease import Lease
 from spymaster.engines.stream import features
-from spymaster.engines.stream.committer import GROUP, Committer, Cut
+from spymaster.engines.stream.committer import GROUP, Committer, Cut, committed_offsets
 from spymaster.engines.stream.features import Features
 from spymaster.engines.stream.feed import (
     Broken,
@@ -127,7 +127,8 @@ class LiveEngine:
         again; the next ones are whole.
         """
         with Lease(self.lake.place, self._run_id, self.now, GROUP):
-            start = Start.anew(self.folder, self._begun())
+            committed = committed_offsets(self.lake)
+            start = Start.anew(self.folder, self._begun(), committed)
             log.info("the stream begins anew, for the %d. time", start.times)
 
     def _begun(self) -> dict[str, str]:

@@ -74,18 +74,27 @@ class Opened:
         )
 
 
+@dataclass(frozen=True)
+class Pending:
+    """A session that has begun while the one before it is open.
+
+    `begins`: the offsets before its first record; `since`: from when on the feed is known, ns UTC;
+    `book`: what is known begins with a market snapshot.
+    """
+
+    begins: Mapping[int, int]
+    since: int
+    book: bool
+
+
 def open_session(
-    lake: Lake,
-    settings: Settings,
-    session: Session,
-    begins: Mapping[int, int],
-    since: int,
-    past: PastSessions,
+    lake: Lake, settings: Settings, session: Session, waited: Pending, past: PastSessions
 ) -> Opened:
     """Look up what is known before a session.
 
-    `begins`: the offsets at which its records begin, per partition; `since`: from when on the feed
-    is known, ns UTC; `past`: sessions that ended and may not be in the lake yet.
+    `past`: sessions that ended and may not be in the lake yet. A book needs its market snapshot,
+    and levels the session from its first window on: where the topic has not both, landed files
+    must, or the session is cold.
     """
     versions = {name: lake.version(name) for name in READ}
     rows = lake.scan("bronze.definitions", missing_ok=True).to_pylist()
@@ -93,17 +102,18 @@ def open_session(
     ledger = Ledger(lake, streamed=True)
     past.into(ledger)
     found = earlier(ledger, session, settings.of(session.underlier), instruments)
-    cold, files = None, []
-    if since > session.hull.start:
+    cold, files, since = None, [], waited.since
+    known = since <= session.hull.start and (since <= session.input_start or waited.book)
+    if not known:
         files = [row["path"] for row in files_before(lake, session, since)]
-    if since > session.hull.start and not files:
+    if not known and not files:
         at = dt.datetime.fromtimestamp(since / 1e9, dt.UTC)
         cold = (
-            f"the stream began at {at:%Y-%m-%d %H:%M:%S}Z, after the session's first window, and "
-            "no landed files reach from before that window to then"
+            f"the stream began at {at:%Y-%m-%d %H:%M:%S}Z, in the middle of the session or without "
+            "a market snapshot, and no landed files reach from before its first window to then"
         )
     version = provenance.data_version(
-        [f"{TOPIC}/{partition} from {offset}" for partition, offset in begins.items()],
+        [f"{TOPIC}/{partition} from {offset}" for partition, offset in waited.begins.items()],
         provenance.contracts_version(),
         provenance.code_version(),
         settings.config_hash(session.underlier),

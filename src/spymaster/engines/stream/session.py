@@ -10,6 +10,7 @@ import numpy as np
 
 from spymaster.engines.session_stages import SessionStages
 from spymaster.engines.stream.opened import Opened
+from spymaster.feed.topic import Gap
 from spymaster.kernel.state import pack, unpack
 from spymaster.market.sessions import Session
 from spymaster.settings import UnderlierSettings
@@ -32,6 +33,10 @@ class StreamSession:
     def key(self) -> tuple[str, str]:
         """Underlier and session date."""
         return self.session.underlier, self.session.session_date.isoformat()
+
+    def hit_by(self, gap: Gap) -> bool:
+        """Does a gap of the feed reach into the session's time?"""
+        return gap.venue == self.venue and self.stages.reached_by(gap.from_ts, gap.to_ts)
 
     def to_bytes(self) -> bytes:
         """The whole state."""

@@ -5,20 +5,28 @@ from __future__ import annotations
 import datetime as dt
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 from spymaster.bus import Message
 from spymaster.engines.epoch import Intent
 from spymaster.engines.markets import Made
-from spymaster.engines.stream.feed import Begin, Broken, Events, Missing, Taken, TopicFeed
-from spymaster.engines.stream.opened import Opened, open_session
+from spymaster.engines.stream.feed import (
+    Begin,
+    Broken,
+    Events,
+    Missing,
+    Taken,
+    TopicFeed,
+    begin_with_book,
+)
+from spymaster.engines.stream.opened import Opened, Pending, open_session
 from spymaster.engines.stream.outlet import Outlet
 from spymaster.engines.stream.past import PastSessions
 from spymaster.engines.stream.rows import Key
 from spymaster.engines.stream.session import StreamSession
 from spymaster.engines.stream.warm_start import events_before
-from spymaster.feed.topic import Batch, Content
+from spymaster.feed.topic import Batch, Content, Gap
 from spymaster.lake import Lake
 from spymaster.market.clock import DAY_NS
 from spymaster.market.identify import Instrument
@@ -35,20 +43,11 @@ _FAR = 8 * DAY_NS
 Between = Callable[[Mapping[int, int], Mapping[int, int]], Iterator[list[Message]]]
 
 
-@dataclass(frozen=True)
-class Pending:
-    """A session that has begun while the one before it is open.
-
-    `begins`: the offsets before its first record; `since`: from when on the feed is known, ns UTC.
-    """
-
-    begins: Mapping[int, int]
-    since: int
-
-
 def _pending(told: list[Any]) -> dict[Key, Pending]:
     return {
-        (name, date): Pending({int(p): int(o) for p, o in x["begins"].items()}, x["since"])
+        (name, date): Pending(
+            {int(p): int(o) for p, o in x["begins"].items()}, x["since"], x["book"]
+        )
         for (name, date), x in told
     }
 
@@ -96,6 +95,10 @@ class OpenSessions:
                 ts = content.columns.ts_recv
                 low, high = spans.get(content.venue, (2**63, -1))
                 spans[content.venue] = min(low, int(ts[0])), max(high, int(ts[-1]))
+            elif isinstance(content, Gap):
+                low, high = spans.get(content.venue, (2**63, -1))
+                spans[content.venue] = min(low, content.to_ts), max(high, content.to_ts)
+        books = begin_with_book(content for _, content in taken)
         begun = {p: ranges[p][0] if p in ranges else o for p, o in offsets.items()}
         for name, u in self._settings.underlier.items():
             low, high = spans.get(u.venue, (0, -1))
@@ -103,14 +106,13 @@ class OpenSessions:
                 key = (name, s.session_date.isoformat())
                 if key not in self._open and not self.past.has(*key):
                     since = min(low, self._feed.since.get(u.venue, low))
-                    self._pending.setdefault(key, Pending(begun, since))
+                    book = self._feed.with_book.get(u.venue, u.venue in books)
+                    self._pending.setdefault(key, Pending(begun, since, book))
         opened = {}
         for name, date in self.ready():
             waited = self._pending.pop((name, date))
             s = self._session(name, date)
-            made = open_session(
-                self._lake, self._settings, s, waited.begins, waited.since, self.past
-            )
+            made = open_session(self._lake, self._settings, s, waited, self.past)
             opened[f"{name} {date}"] = {**made.to_json(), "begins": waited.begins}
         facts = {"opened": opened, "pending": self._waiting()}
         return {k: v for k, v in facts.items() if v}
@@ -162,8 +164,11 @@ class OpenSessions:
         if opened.cold:
             log.warning("%s %s is not warm: %s", name, date, opened.cold)
         for piece in events_before(self._lake, self._settings, opened.files):
-            if piece is None:
+            if isinstance(piece, list):
                 s.stages.begin_file()
+                for gap in piece:
+                    if s.stages.reached_by(gap["from_ts"], gap["to_ts"]):
+                        self._emit(s, s.stages.gap(gap["from_ts"], gap["reason"]))
             else:
                 self._emit(s, s.stages.advance(*piece))
         if opened.files:
@@ -200,7 +205,7 @@ class OpenSessions:
                 self._emit(s, s.stages.advance(feed.contracts, piece.events))
             elif isinstance(piece, Begin):
                 s.stages.begin_file()
-            elif isinstance(piece, Missing) and piece.gap.venue == s.venue:
+            elif isinstance(piece, Missing) and s.hit_by(piece.gap):
                 touched = feed.of_partition(piece.partition)
                 made = s.stages.gap(piece.gap.from_ts, piece.gap.reason, touched.__contains__)
                 self._emit(s, made)

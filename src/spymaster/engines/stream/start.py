@@ -62,10 +62,11 @@ class Start:
         return parent / f"{self.times}"
 
     @classmethod
-    def anew(cls, parent: Path, begun: Mapping[str, str]) -> Start:
+    def anew(cls, parent: Path, begun: Mapping[str, str], committed: Mapping[int, int]) -> Start:
         """Write down, for good, that the stream begins anew where its last state stood.
 
-        The log and the states of before stay in their folder; nobody reads them any more.
+        Or behind it, where the tables stand (`committed`): an epoch may be in them whose state
+        was never kept. Log and states of before stay in their folder; nobody reads them any more.
         """
         old = cls.of(parent)
         offsets = dict(old.offsets)
@@ -73,6 +74,7 @@ class Start:
         state = newest_state(old.folder(parent))
         if state is not None:
             offsets = {int(p): int(o) for p, o in state.facts["offsets"].items()}
+        offsets |= {p: max(o, offsets.get(p, o)) for p, o in committed.items()}
         start = cls(old.times + 1, offsets, {**old.begun, **begun})
         temporary = parent / f".{_FILE}.tmp"
         parent.mkdir(parents=True, exist_ok=True)

@@ -13,6 +13,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from spymaster.engines.captured_gaps import CapturedGaps
 from spymaster.engines.source import DbnSource, Row, local_path
 from spymaster.feed.dbn import DbnReader
 from spymaster.lake import Lake
@@ -64,12 +65,13 @@ def _last(lake: Lake, row: Row) -> int:
 
 def events_before(
     lake: Lake, settings: Settings, paths: Sequence[str]
-) -> Iterator[tuple[Sequence[Instrument], NDArray[Any]] | None]:
-    """(contracts, events) of landed files, None before each file."""
+) -> Iterator[tuple[Sequence[Instrument], NDArray[Any]] | list[Row]]:
+    """(contracts, events) of landed files; before each file its gaps, rows of bronze.gaps."""
     manifest = Manifest(lake).rows()
     known = lake.scan("bronze.definitions", missing_ok=True).to_pylist()
     instruments = Instruments(Instrument.from_row(r) for r in known)
+    gaps = CapturedGaps(lake)
     for path in paths:
         source = DbnSource(lake, settings, instruments, _CHUNK, seen=[path])
-        yield None
+        yield gaps.before(manifest[path])
         yield from source.events({**manifest[path], "status": "landed"}, time.time_ns)

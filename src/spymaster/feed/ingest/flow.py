@@ -86,6 +86,7 @@ class Flow:
         self.folder: Path = lake.place.local / FOLDER / dataset
         self.last_start = 0
         self._booked = 0  # the last UTC day in which a book began
+        self.lake = lake
         self._dataset, self._settings, self._lake = dataset, settings, lake
         self._publisher, self._lander, self._now = publisher, lander, now
         self._underliers = {n: u for n, u in settings.underlier.items() if u.venue == dataset}
@@ -271,6 +272,10 @@ class Flow:
         if starts.any():
             self._booked = max(self._booked, _first_time(records[starts]) // DAY_NS)
 
+    def booked_before(self, day: int) -> None:
+        """Captures that have landed hold a book's beginning of this UTC day (days since 1970)."""
+        self._booked = max(self._booked, day)
+
     def _note(self, rows: list[Instrument]) -> None:
         """Contracts that nobody knows of yet are in bronze before their records are told of.
 
@@ -323,6 +328,7 @@ class Flow:
                 self._publisher.gap(Gap(row["venue"], row["from_ts"], row["to_ts"], row["reason"]))
             end = -1
             for chunk in reader.chunks(_AT_ONCE):
+                self._book(chunk.records)
                 self._publish(chunk)
                 end = chunk.first + chunk.count - 1
         self._publisher.mark(self._open.tail.ts_recv, end, always=True)

@@ -56,6 +56,8 @@ class Lander:
 
     def _run(self) -> None:
         while (job := self._queue.get()) is not None:
+            if self.error is not None:
+                continue  # they land in their order: the next start takes them up
             try:
                 land_capture(self._lake, self._settings, *job, self._now)
                 self.landed += 1

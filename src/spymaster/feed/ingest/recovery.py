@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from spymaster.bus import Bus
+from spymaster.contracts.event import ACTION_CLEAR, F_SNAPSHOT
 from spymaster.errors import BusError, SourceError
 from spymaster.feed.capture_name import captured_batch
 from spymaster.feed.dbn import DbnReader
@@ -21,6 +22,7 @@ from spymaster.feed.ingest.tail import Tail
 from spymaster.feed.topic import TOPIC
 from spymaster.lake.manifest import Manifest
 from spymaster.lake.tables import Lake
+from spymaster.market.clock import DAY_NS
 
 log = logging.getLogger(__name__)
 
@@ -115,19 +117,63 @@ def recover(flow: Flow, bus: Bus, venue: str, partitions: int, noted: Noted) -> 
         if not mend(path):
             log.info("%s: held no record, removed", path)
             continue
-        after = {p: _after(known.get(p), batches, n) for p in range(partitions)}
+        later = _landed_after(flow.lake, path)
+        after = {p: _after(known.get(p), batches, n, later) for p in range(partitions)}
         log.info("%s: published up to %s, the rest follows", path.name, after)
         flow.again(path, batch, after)
         done += 1
     return done
 
 
-def _after(place: Place | None, batches: list[str], n: int) -> int:
-    """Up to which record of the n-th capture a partition is complete."""
+def _after(place: Place | None, batches: list[str], n: int, landed: set[str]) -> int:
+    """Up to which record of the n-th capture a partition is complete.
+
+    `landed`: captures that came behind this one and could land, as this one could not.
+    """
+    if place is not None and place[0] in landed:
+        return COMPLETE
     if place is None or place[0] not in batches:
         return -1
     at = batches.index(place[0])
     return COMPLETE if at > n else place[1] if at == n else -1
+
+
+def _landed_after(lake: Lake, path: Path) -> set[str]:
+    with DbnReader(path) as reader:
+        start = int(reader.metadata.start)
+    rows = Manifest(lake).rows().values()
+    return {str(captured_batch(r["path"])) for r in rows if int(r["start"]) > start}
+
+
+def landed_book(lake: Lake, dataset: str) -> int:
+    """The UTC day (since 1970) of the last landed capture, if its day's captures begin a book."""
+    captures = [
+        r
+        for r in Manifest(lake).rows().values()
+        if r["dataset"] == dataset and captured_batch(r["path"])
+    ]
+    if not captures or lake.place.local is None:
+        return 0
+    day = max(int(r["start"]) for r in captures) // DAY_NS
+    for row in captures:
+        if int(row["start"]) // DAY_NS == day and begins_book(lake.place.local / row["path"]):
+            return day
+    return 0
+
+
+def begins_book(path: Path) -> bool:
+    """Does a file hold a market snapshot or an R? False where it cannot be read."""
+    try:
+        with DbnReader(path) as reader:
+            for chunk in reader.chunks():
+                records = chunk.records
+                if (
+                    (records["flags"] & F_SNAPSHOT != 0) | (records["action"] == ACTION_CLEAR)
+                ).any():
+                    return True
+    except SourceError as error:
+        log.warning("%s: cannot be read again: %s", path.name, error)
+    return False
 
 
 def landed_tail(lake: Lake, dataset: str) -> tuple[Tail, int]:

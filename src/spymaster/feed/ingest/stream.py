@@ -66,6 +66,11 @@ class Stream:
         return data if self.complete and not self._held else self._hold(data)
 
     @property
+    def replayed(self) -> bool:
+        """Everything that was asked for again has come; what follows is live."""
+        return self.complete and self._completed >= self._replays
+
+    @property
     def half(self) -> int:
         """Bytes of a record that has not come whole."""
         return len(self._carry)

@@ -22,7 +22,7 @@ from spymaster.feed.ingest.flow import Counts, Flow
 from spymaster.feed.ingest.inbox import Inbox
 from spymaster.feed.ingest.lander import Lander
 from spymaster.feed.ingest.publisher import Publisher
-from spymaster.feed.ingest.recovery import Noted, Notes, landed_tail, recover
+from spymaster.feed.ingest.recovery import Noted, Notes, landed_book, landed_tail, recover
 from spymaster.feed.ingest.status import Told
 from spymaster.feed.ingest.stream import (
     Said,
@@ -63,6 +63,12 @@ class _Line:
         data = np.concatenate([np.empty(0, np.uint8), *self.late])
         self.late.clear()
         return data
+
+    def reached(self, at: int) -> bool:
+        """What was kept back goes past a time, ns UTC: all before it has come."""
+        return any(
+            bool((cut_whole(data, 0).records["ts_recv"] > at).any()) for data in self.late[-4:]
+        )
 
     def snapshot(self) -> int | None:
         """The time of its market snapshot, ns UTC, when that has begun to come."""
@@ -141,10 +147,11 @@ class Supervisor:
         lander = Lander(self._lake, self._settings, self._now)
         publisher = Publisher(self._bus, self._dataset, self._settings.bus, self._now)
         flow = Flow(self._dataset, self._settings, self._lake, publisher, lander, self._now)
-        self._flow, self._publisher = flow, publisher
+        self._flow, self._publisher, self._lander = flow, publisher, lander
         try:
             tail, start = landed_tail(self._lake, self._dataset)
             flow.last_start = start
+            flow.booked_before(landed_book(self._lake, self._dataset))
             recovered = recover(flow, self._bus, self._dataset, publisher.partitions, noted)
             if recovered:
                 log.info("feed %s: %d captures of before published", self._dataset, recovered)
@@ -229,11 +236,12 @@ class Supervisor:
                 noted = at
             if inbox.ended and not inbox.waiting:
                 break
-            if relief is None and self._flow.without_book and at > self._relieve_at:
+            if relief is None and self._bookless(stream) and at > self._relieve_at:
                 relief = self._relief()
-            elif relief is not None and relief.snapshot() is not None:
-                self._hand_over(line, relief)
-                return relief
+            elif relief is not None and (begun := relief.snapshot()) is not None:
+                if line.reached(begun):
+                    self._hand_over(line, relief, begun)
+                    return relief
             elif relief is not None and at > self._relieve_at:
                 self._without_relief(line, relief)
                 relief = None
@@ -246,6 +254,10 @@ class Supervisor:
         self._flow.take(stream.rest())
         line.done = self._ended(inbox.error, line.connection.broken, stream)
         return None
+
+    def _bookless(self, stream: Stream) -> bool:
+        """The feed is live, and its day has no market snapshot. A replay is never cut short."""
+        return stream.replayed and self._flow.without_book
 
     def _relief(self) -> _Line | None:
         """Another connection beside this one, for the market snapshot that the day lacks."""
@@ -267,18 +279,13 @@ class Supervisor:
         self._relieve_at = self._monotonic() + self._settings.feed.good_s
         self._error("no market snapshot for the new UTC day: none came")
 
-    def _hand_over(self, old: _Line, new: _Line) -> None:
-        """The market snapshot has begun to come: up to its time the old connection's word counts.
+    def _hand_over(self, old: _Line, new: _Line, at: int) -> None:
+        """The market snapshot of `at` (ns UTC) has come, and the old connection is past it.
 
-        So nothing is missing between them, and nothing is told that the snapshot has in it.
+        Up to that time the old one's word counts: so nothing is missing between them, and nothing
+        is told that the snapshot has in it.
         """
-        at = new.snapshot()
-        assert at is not None
         old.connection.__exit__()
-        until = self._monotonic() + _DRAIN_S
-        while old.inbox.waiting and self._monotonic() < until:
-            self._take(old.stream, old.inbox.take(0), old.inbox.waiting, old.late)
-        old.late.append(old.stream.rest())
         self._flow.take(_up_to(old.kept(), at))
         self._flow.finish()
         self._flow.connect(None)
@@ -373,6 +380,8 @@ class Supervisor:
 
     def _note(self) -> None:
         """Write down how far the topic is, so that a restart need not read all of it."""
+        if self._lander.error is not None:
+            self.told.last_error = f"a capture waits to land: {self._lander.error}"
         places = {**self._places, **self._publisher.places}
         self._notes.write(Noted(self._bus.ends(TOPIC), places, self.told.arrived))
 
