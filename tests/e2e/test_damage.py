@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 import spymaster
 from spymaster.cli import app
-from spymaster.contracts import TABLES
+from spymaster.contracts import TABLES, stream
 from spymaster.errors import LakeError
 from spymaster.lake import Lake, delta, read
 from spymaster.lake.diff import diff
@@ -29,7 +29,9 @@ READ_FIRST = {
 }  # fmt: skip
 #: Written, and read by no run: looked at with --verify.
 ONLY_VERIFIED = {"gold.vector_spec"}
-WRITTEN = list(TABLES)
+#: A stream's tables have a pipeline of their own.
+WRITTEN = [n for n in TABLES if not n.endswith(stream.SUFFIX)]
+WRITTEN = [n for n in WRITTEN if n not in ("bronze.stream", "gold.parity")]
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ import json
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from spymaster.feed.ingest.process import ingest
 from spymaster.lake import Lake
 from spymaster.lake import read as reading
 from spymaster.lake.swap import swap
+from spymaster.market.clock import DAY_NS
 from spymaster.settings import Settings
 from tests.e2e.runner import environment
 from tests.e2e.scenes import SHORT, market, mbo, records, rewrite, rows, run, short
@@ -204,7 +206,19 @@ def test_day_that_begins_without_a_snapshot_gets_one_and_its_certificate_is_gree
     assert found.row["vectors"] > 50
     summaries = rows(tmp_path / "root", "silver.session_summary_stream", session_date=DAYS[1])
     assert all(r["complete"] for r in summaries)
-    # Every live record of the day is there once.
-    topic = rows(tmp_path / "root", "bronze.stream", "ts_recv", "is_snapshot", "action", "batch_id")
-    live = {(r["ts_recv"]) for r in topic if not r["is_snapshot"] and r["action"]}
-    assert live >= set(whole["ts_recv"][whole["flags"] & F_SNAPSHOT == 0].tolist())
+    # Every live record of the day is there, and once.
+    identity = ("ts_recv", "event_index", "instrument_id", "order_id", "action", "sequence")
+    topic = rows(tmp_path / "root", "bronze.stream", "is_snapshot", *identity)
+    midnight = int(whole["ts_recv"][0]) // DAY_NS * DAY_NS
+    told = Counter(
+        (r["ts_recv"], r["instrument_id"], r["order_id"], r["action"], r["sequence"])
+        for r in topic
+        if not r["is_snapshot"] and r["action"] and r["ts_recv"] >= midnight
+    )
+    kept = whole[whole["flags"] & F_SNAPSHOT == 0]
+    wanted = Counter(
+        (int(r["ts_recv"]), int(r["instrument_id"]), int(r["order_id"]), chr(r["action"]),
+         int(r["sequence"]))
+        for r in kept
+    )  # fmt: skip
+    assert told == wanted

@@ -52,23 +52,29 @@ class _Line:
         self.connection, self.inbox, self.stream = connection, inbox, stream
         self.relieving = self.done = False
         self.held = np.empty(0, np.uint8)  #: of one that is to take over
-        self.late: list[dbn.Bytes] = []  #: of one that is to be relieved
+        self._late: list[dbn.Bytes] = []  # of one that is to be relieved
+        self._high = -1
 
     def begin(self, lines: ExitStack) -> None:
         """Connect; Lost or SourceError when that cannot be."""
         lines.enter_context(self.connection)
 
+    def keep(self, data: dbn.Bytes) -> None:
+        """Keep records back, while another connection is to take over."""
+        if len(data):
+            self._late.append(data)
+            times = cut_whole(data, 0).records["ts_recv"]
+            self._high = max(self._high, int(times.max(initial=-1)))
+
     def kept(self) -> dbn.Bytes:
         """What was kept back, once."""
-        data = np.concatenate([np.empty(0, np.uint8), *self.late])
-        self.late.clear()
+        data = np.concatenate([np.empty(0, np.uint8), *self._late])
+        self._late.clear()
         return data
 
     def reached(self, at: int) -> bool:
         """What was kept back goes past a time, ns UTC: all before it has come."""
-        return any(
-            bool((cut_whole(data, 0).records["ts_recv"] > at).any()) for data in self.late[-4:]
-        )
+        return self._high > at
 
     def snapshot(self) -> int | None:
         """The time of its market snapshot, ns UTC, when that has begun to come."""
@@ -228,7 +234,7 @@ class Supervisor:
             pieces = inbox.take(_LOOK_S)
             at = self._monotonic()
             heard = heard or bool(pieces)
-            self._take(stream, pieces, inbox.waiting, line.late if relief else None)
+            self._take(stream, pieces, inbox.waiting, line.keep if relief else None)
             if not heard and not inbox.ended and at - begin > feed.first_record_s:
                 raise Lost(f"nothing came for {feed.first_record_s:g} s after the session began")
             if at - noted > _NOTE_S:
@@ -298,7 +304,7 @@ class Supervisor:
         stream: Stream,
         pieces: list[bytes],
         waiting: int,
-        keep: list[dbn.Bytes] | None = None,
+        keep: Callable[[dbn.Bytes], None] | None = None,
     ) -> None:
         """Records on their way, or kept back while another connection is to take over."""
         late = stream.late
@@ -311,7 +317,7 @@ class Supervisor:
                 self._settings.feed.definitions_s,
             )
         if keep is not None:
-            keep.append(data)
+            keep(data)
             data = data[:0]
         self._flow.take(data)
         if pieces:
