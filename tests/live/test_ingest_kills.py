@@ -15,6 +15,7 @@ from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from spymaster.feed.capture_name import captured_batch
@@ -42,7 +43,7 @@ Process = subprocess.Popen[str]
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Definitions, and one busy hour of two futures without the night before."""
+    """Definitions, the market snapshot, and one busy hour of two futures right behind it."""
     folder = tmp_path_factory.mktemp("m")
     made = market(
         folder, sessions=1, events=40_000, windows=SHORT, first=date(2024, 1, 9), contracts=2
@@ -52,7 +53,9 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     first = int(whole["ts_recv"][whole["flags"] & 32 == 0][1500])
     busy = (whole["ts_recv"] > first) & (whole["ts_recv"] < first + HOUR_NS)
     assert busy.sum() > 20_000
-    hour = rewrite(day, folder / "hour.mbo.dbn.zst", whole[busy])
+    snapshot = whole[whole["flags"] & 32 != 0]
+    snapshot["ts_recv"] = first
+    hour = rewrite(day, folder / "hour.mbo.dbn.zst", np.concatenate([snapshot, whole[busy]]))
     return [*mbo("definition", made), hour]
 
 

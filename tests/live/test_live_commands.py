@@ -255,7 +255,8 @@ def test_begun_anew_writes_no_row_twice_and_the_sessions_after_are_whole(
     assert before["silver.bar_5s"]
     # A log that is damaged in its midst stands in nobody's way.
     log = root / "lake/checkpoints/live/0/log"
-    log.write_bytes(b"0" + log.read_bytes()[1:] + b"x\ny\nz\n")
+    kept = log.read_bytes()
+    log.write_bytes(bytes([kept[0] ^ 1]) + kept[1:] + b"x\ny\nz\n")
     refused(runner.run("live", *given(root), "--quiet", "0.3"), "damaged at byte 0", "--fresh")
     with open_bus(short(root)) as bus:
         post(bus, short(root), days, 200, land=False, since=middle + 1)
