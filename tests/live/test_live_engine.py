@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -15,15 +16,18 @@ from spymaster.contracts.stream import SUFFIX
 from spymaster.engines.lease import lease_file
 from spymaster.engines.stream.live import LiveEngine
 from spymaster.errors import LakeError
+from spymaster.feed.topic import Gap, encode
 from spymaster.lake import Lake
 from spymaster.lake.diff import diff
 from spymaster.settings import Settings
 from tests.e2e.scenes import (
+    NS,
     SHORT,
     configured,
     evening,
     market,
     mirrored,
+    records,
     rows,
     run,
     short,
@@ -217,3 +221,35 @@ def test_second_stream_on_a_root_is_refused_and_one_that_was_replaced_writes_no_
     for name in TABLES:
         found = diff(Lake(calm), Lake(tmp_path / "root"), name + SUFFIX)
         assert found.equal, str(found)
+
+
+def test_a_gap_before_a_sessions_first_record_counts_however_the_intents_are_cut(
+    made: Callable[[str], tuple[list[Path], Path]], tmp_path: Path
+) -> None:
+    """Its message may be read alone, and before anything that opens the session."""
+    files, _ = made("three mornings")
+    days = [p for p in files if "definition" not in p.name]
+    first = int(records(days[-1])["ts_recv"][0])
+    last = dt.datetime.fromtimestamp(first / NS, dt.UTC).date()
+    gap = Gap("GLBX.MDP3", first - NS, first, "the line was down")
+    roots = []
+    for name, at_once in (("whole", 100_000), ("single", 1)):
+        roots.append(tmp_path / name)
+        settings = partitioned(short(roots[-1]), 2)
+        with open_bus(settings) as bus:
+            post(bus, settings, [p for p in files if p not in days[-1:]], 500, land=False)
+            with bus.producer("test") as producer:
+                value, headers = encode(gap)
+                for partition in range(2):
+                    producer.publish("mbo_raw", value, partition=partition, headers=headers)
+            post(bus, settings, days[-1:], 500, land=False)
+            LiveEngine(settings, bus, quiet_s=0.3, intent_records=at_once).run()
+    for name in TABLES:
+        found = diff(Lake(roots[0]), Lake(roots[1]), name + SUFFIX)
+        assert found.equal, str(found)
+    told = rows(roots[0], "silver.session_summary_stream", session_date=last)
+    assert told
+    assert all("the line was down" in r["missing"] and not r["complete"] for r in told)
+    bars = rows(roots[1], "silver.bar_5s_stream", "warm", session_date=last)
+    assert bars
+    assert not any(b["warm"] for b in bars)
