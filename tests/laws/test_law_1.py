@@ -13,7 +13,17 @@ import spymaster.kernel
 
 KERNEL = sorted(m.name for m in pkgutil.iter_modules(spymaster.kernel.__path__))
 #: What a declaration of tables needs; schemas of Arrow and Spark import theirs when called.
-CONTRACTS = {"", ".column", ".event", ".bronze", ".silver", ".gold", ".lineage", ".numpy_dtype"}
+CONTRACTS = {
+    "",
+    ".column",
+    ".event",
+    ".bronze",
+    ".silver",
+    ".stream",
+    ".gold",
+    ".lineage",
+    ".numpy_dtype",
+}
 
 _IMPORT = """
 import importlib, json, sys
