@@ -9,33 +9,31 @@ from dataclasses import dataclass
 from typing import Any
 
 from spymaster.bus import Bus
-from spymaster.contracts.stream import TABLES
+from spymaster.contracts.stream import SUFFIX, TABLES
 from spymaster.engines.background import Background
 from spymaster.engines.epoch import EpochLog, State
-from spymaster.engines.stream.rows import LINEAGE, EpochRows
+from spymaster.engines.stream.outlet import Made
 from spymaster.feed.topic import TOPIC
 from spymaster.lake import Lake
 from spymaster.lake.tidy import tidy
+from spymaster.stages.vector_spec import spec_hash, vector_spec_rows
 
 log = logging.getLogger(__name__)
 
 GROUP = "live"
+LINEAGE = "lineage" + SUFFIX
 
 
 @dataclass(frozen=True)
 class Cut:
-    """An epoch: its intents, its rows, the state after it, the offsets that are read next.
-
-    `ended`: partitions of sessions that ended in it.
-    """
+    """An epoch: its intents, what they made, the state after it, the offsets read next."""
 
     e: int
     first: int
     last: int
-    rows: EpochRows
+    made: Made
     state: State
     offsets: Mapping[int, int]
-    ended: tuple[Mapping[str, str], ...] = ()
 
 
 class Committer:
@@ -76,8 +74,8 @@ class Committer:
             self.committed, self.at = cut.e, self._now()
             self.state_bytes = len(cut.state.data)
             self._bus.report(GROUP, TOPIC, cut.offsets)
-            if cut.ended:
-                tidy(self._lake, [t.name for t in TABLES], cut.ended, self._now())
+            if cut.made.ended:
+                tidy(self._lake, [t.name for t in TABLES], cut.made.ended, self._now())
         finally:
             self._busy = False
 
@@ -95,7 +93,8 @@ def committed_offsets(lake: Lake) -> dict[int, int]:
 def commit(lake: Lake, epochs: EpochLog, cut: Cut, app_id: str = GROUP) -> None:
     """Steps 4 and 5 of the protocol: the epoch is recorded, committed to every table, and kept."""
     epochs.epoch(cut.e, cut.first, cut.last)
-    parts = cut.rows.close()
+    _commit_shared(lake, cut, app_id)
+    parts = cut.made.rows.close()
     info: dict[str, Any] = {
         "epoch": cut.e,
         "intents": f"{cut.first}-{cut.last}",
@@ -105,8 +104,19 @@ def commit(lake: Lake, epochs: EpochLog, cut: Cut, app_id: str = GROUP) -> None:
     for table in TABLES:
         app = (f"{app_id}/{table.name}", cut.e)
         epochs.check()
-        if table.name == LINEAGE and cut.rows.lineage:
-            lake.append_rows(LINEAGE, cut.rows.lineage, app=app, info=info)
+        if table.name == LINEAGE and cut.made.lineage:
+            lake.append_rows(LINEAGE, cut.made.lineage, app=app, info=info)
         else:
             lake.append(table.name, parts.get(table.name, []), app=app, info=info)
     epochs.save(cut.state)
+
+
+def _commit_shared(lake: Lake, cut: Cut, app_id: str) -> None:
+    """Tables that other pipelines append to as well: only what is there, once."""
+    if cut.made.refused:
+        app = f"{app_id}/bronze.quarantine/{cut.e}"
+        lake.append_rows("bronze.quarantine", cut.made.refused, app=(app, 1))
+    for spec in cut.made.specs:
+        app = f"gold.vector_spec/{spec_hash(spec)}"
+        if lake.transaction_version("gold.vector_spec", app) is None:
+            lake.append_rows("gold.vector_spec", vector_spec_rows(spec), app=(app, 1))

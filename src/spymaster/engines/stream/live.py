@@ -403,8 +403,8 @@ class LiveEngine:
             "made_by": self._made_by(),
         }
         state = State(self._e, self._last, facts, self._to_bytes())
-        rows, ended = self._outlet.cut(self._e)
-        cut = Cut(self._e, self._first, self._last, rows, state, dict(self._offsets), ended)
+        made = self._outlet.cut(self._e)
+        cut = Cut(self._e, self._first, self._last, made, state, dict(self._offsets))
         self._committer.submit(cut)
         self._first = None
 
