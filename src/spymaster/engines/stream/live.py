@@ -24,7 +24,7 @@ from spymaster.contracts.stream import TABLES
 from spymaster.engines.epoch import EpochLog, Intent, State
 from spymaster.engines.lease import Lease
 from spymaster.engines.stream import features
-from spymaster.engines.stream.committer import GROUP, Committer, Cut, committed_offsets
+from spymaster.engines.stream.committer import Committer, Cut, Pipeline, committed_offsets
 from spymaster.engines.stream.features import Features
 from spymaster.engines.stream.feed import (
     Broken,
@@ -52,6 +52,7 @@ _POLL = 0.05
 #: Messages behind the topic's end with which one is still up to date.
 _BEHIND = 1_000
 _ANEW = "spymaster live --fresh"
+GROUP = "live"
 
 
 @dataclass
@@ -118,7 +119,7 @@ class LiveEngine:
         again; the next ones are whole.
         """
         with Lease(self.lake.place, self._run_id, self.now, GROUP):
-            committed = committed_offsets(self.lake)
+            committed = committed_offsets(self.lake, TABLES[0].name)
             start = Start.anew(self.folder, self._begun(), committed)
             log.info("the stream begins anew, for the %d. time", start.times)
 
@@ -200,7 +201,8 @@ class LiveEngine:
             lambda name: self._sessions.definition(name),
             self.settings.underlier,
         )
-        self._committer = Committer(self.lake, self._bus, epochs, self.now, start.app)
+        pipeline = Pipeline(start.app(GROUP), GROUP, TOPIC, [t.name for t in TABLES])
+        self._committer = Committer(self.lake, self._bus, epochs, self.now, pipeline)
         self._features = Features(self._bus, GROUP)
         self._outlet = Outlet(
             self.lake, self.settings, self._features, self._fresh, self._run_id, self.now

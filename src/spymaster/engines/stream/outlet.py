@@ -7,25 +7,29 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from spymaster.contracts.stream import SUFFIX
 from spymaster.engines.stream.features import Features
 from spymaster.engines.stream.feed import Taken
 from spymaster.engines.stream.rows import EpochRows
 from spymaster.engines.stream.session import StreamSession
-from spymaster.lake import Lake
+from spymaster.lake import Lake, Part
 from spymaster.lake import lineage as provenance
 from spymaster.settings import Settings
 from spymaster.stages.rows import Rows
+from spymaster.stages.vector_spec import spec_hash, vector_spec_rows
+
+LINEAGE = "lineage" + SUFFIX
 
 
 @dataclass(frozen=True)
-class Made:
-    """What an epoch's intents came to.
+class Epoch:
+    """What an epoch's intents came to, as the committer takes it.
 
-    `rows`: of the `_stream` tables; `lineage`: of sessions that ended; `refused`: rows of
+    `stages`: rows of the `_stream` tables; `lineage`: of sessions that ended; `refused`: rows of
     bronze.quarantine; `specs`: layouts of its vectors.
     """
 
-    rows: EpochRows
+    stages: EpochRows
     lineage: list[dict[str, Any]]
     refused: list[dict[str, Any]]
     specs: list[str]
@@ -37,6 +41,23 @@ class Made:
             {"session_date": row["session_date"].isoformat(), "underlier": row["underlier"]}
             for row in self.lineage
         ]
+
+    def share(self, lake: Lake, app: str) -> None:
+        """What could not be read, and the layouts that are new."""
+        if self.refused:
+            lake.append_rows("bronze.quarantine", self.refused, app=(f"{app}/refused", 1))
+        for spec in self.specs:
+            name = f"gold.vector_spec/{spec_hash(spec)}"
+            if lake.transaction_version("gold.vector_spec", name) is None:
+                lake.append_rows("gold.vector_spec", vector_spec_rows(spec), app=(name, 1))
+
+    def files(self) -> dict[str, list[Part]]:
+        """The files of each table, on disk for good."""
+        return self.stages.close()
+
+    def rows(self, table: str) -> list[dict[str, Any]]:
+        """Lineage has a row for each session that ended."""
+        return self.lineage if table == LINEAGE else []
 
 
 class Outlet:
@@ -108,10 +129,10 @@ class Outlet:
             "committed_at": self._now(),
         }
 
-    def cut(self, epoch: int) -> Made:
+    def cut(self, epoch: int) -> Epoch:
         """What was made since the last time: an epoch's."""
         lineage = [{**row, "epoch": epoch} for row in self._lineage]
-        made = Made(self._rows, lineage, self._refused, sorted(self._specs))
+        made = Epoch(self._rows, lineage, self._refused, sorted(self._specs))
         self._rows, self._lineage, self._refused, self._specs = self._fresh(), [], [], set()
         return made
 
