@@ -218,6 +218,51 @@ class FeedSettings(_Frozen):
         return self
 
 
+class EndpointSettings(_Frozen):
+    """Where a model answers: the URL without /score; `deployment`: one of several behind it."""
+
+    url: Annotated[str, Field(pattern=r"^https?://[^/].*$")]
+    deployment: str = ""
+
+
+class ScoringSettings(_Frozen):
+    """The scoring loop: whom it asks about the vectors of a model, how often, how patiently.
+
+    `endpoint`: by model and role. `every_s`: vectors wait so long to be asked about together (0: at
+    once), `batch_rows` in a request at most. `retry_*`, `breaker_*`: see `scoring.patience`.
+    `model_attempts`: how often the model may fail before a vector is given up; `give_up_s`: how
+    long a request may wait before its vectors are (0: they wait as long as it takes). `watch_s`:
+    between two looks at the version that is served.
+    """
+
+    endpoint: dict[Name, dict[Literal["champion", "shadow"], EndpointSettings]] = Field(
+        default_factory=dict
+    )
+    every_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    batch_rows: AtLeastOne = 1_000
+    timeout_s: Positive = 2.0
+    retry_first_s: Positive = 0.1
+    retry_longest_s: Positive = 5.0
+    breaker_failures: AtLeastOne = 5
+    breaker_s: Positive = 1.0
+    model_attempts: AtLeastOne = 3
+    give_up_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    watch_s: Positive = 2.0
+    key_variable: Name = "SPYMASTER_SCORING_KEY"
+    vault: str = ""
+    vault_secret: str = ""
+    vault_ca: str = ""
+    vault_strict: bool = True
+
+    @model_validator(mode="after")
+    def _secret_in_vault_has_a_name(self) -> ScoringSettings:
+        if bool(self.vault) != bool(self.vault_secret):
+            raise ValueError(
+                "vault and vault_secret go together: the vault's URL, and a name in it"
+            )
+        return self
+
+
 DEFAULTS: Mapping[str, Any] = {
     "root": "./spymaster-data",
     "underlier": {
@@ -255,6 +300,7 @@ class Settings(_Frozen):
     )
     feed: FeedSettings = Field(default_factory=FeedSettings)
     bus: BusSettings = BusSettings()
+    scoring: ScoringSettings = Field(default_factory=ScoringSettings)
 
     @classmethod
     def load(cls, config: Path | None = None, **overrides: Any) -> Settings:
@@ -328,9 +374,10 @@ def _environment() -> dict[str, Any]:
 
 
 def _keys(parts: list[str]) -> list[str]:
-    """An underlier's name is upper case, all other keys are lower case."""
+    """Names of underliers and models are upper case, all other keys are lower case."""
     lower = [part.lower() for part in parts]
-    at = 2 if lower[:2] == ["feed", "symbols"] else 1 if lower[0] == "underlier" else len(parts)
+    by_name = lower[:2] in (["feed", "symbols"], ["scoring", "endpoint"])
+    at = 2 if by_name else 1 if lower[0] == "underlier" else len(parts)
     return lower[:at] + [part.upper() for part in parts[at : at + 1]] + lower[at + 1 :]
 
 
@@ -391,6 +438,9 @@ def _allowed(path: tuple[str, ...]) -> list[str]:
         elif model is FeedSettings and part == "symbols":
             model = SymbolSettings
             del rest[:1]
+        elif model is ScoringSettings and part == "endpoint":
+            model = EndpointSettings
+            del rest[:2]
         else:
             kind = model.model_fields[part].annotation
             assert isinstance(kind, type)

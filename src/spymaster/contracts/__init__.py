@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from spymaster.contracts import bronze, gold, lineage, silver, stream
+from spymaster.contracts import bronze, gold, lineage, scores, silver, stream
 from spymaster.contracts.column import Column, Table
 
 TABLES: dict[str, Table] = {
     t.name: t
-    for t in (*bronze.TABLES, *silver.TABLES, *gold.TABLES, *lineage.TABLES, *stream.TABLES)
+    for t in (
+        *bronze.TABLES,
+        *silver.TABLES,
+        *gold.TABLES,
+        *lineage.TABLES,
+        *stream.TABLES,
+        *scores.TABLES,
+    )
 }
 
 __all__ = ["TABLES", "Column", "Table"]

@@ -101,12 +101,12 @@ class Committer:
             self._busy = False
 
 
-def committed_offsets(lake: Lake, table: str) -> dict[int, int]:
-    """Up to where the topic lies in a pipeline's first table; {} if nowhere."""
+def committed_offsets(lake: Lake, table: str, group: str) -> dict[int, int]:
+    """Up to where the topic lies in a group's first table; {} if nowhere."""
     if not lake.exists(table):
         return {}
     for told in lake.open(table).history():
-        if "offsets" in told:
+        if "offsets" in told and told.get("group") == group:
             return {int(p): int(o) for p, o in json.loads(told["offsets"]).items()}
     return {}
 
@@ -117,6 +117,7 @@ def commit(lake: Lake, epochs: EpochLog, cut: Cut, pipeline: Pipeline) -> None:
     cut.made.share(lake, f"{pipeline.app}/{cut.e}")
     parts = cut.made.files()
     info: dict[str, Any] = {
+        "group": pipeline.group,
         "epoch": cut.e,
         "intents": f"{cut.first}-{cut.last}",
         "offsets": json.dumps(dict(cut.offsets)),

@@ -119,7 +119,7 @@ class LiveEngine:
         again; the next ones are whole.
         """
         with Lease(self.lake.place, self._run_id, self.now, GROUP):
-            committed = committed_offsets(self.lake, TABLES[0].name)
+            committed = committed_offsets(self.lake, TABLES[0].name, GROUP)
             start = Start.anew(self.folder, self._begun(), committed)
             log.info("the stream begins anew, for the %d. time", start.times)
 
