@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import socket
 import subprocess
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 from spymaster.errors import ModelError
 from spymaster.scoring.server import serve
 from spymaster.settings import ServingSettings
+from tests.e2e.runner import HOME, environment
 
 #: A vector with this in its first column makes the model fail.
 POISON = 1e300
@@ -101,7 +101,8 @@ class Service:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            env={**os.environ, "SPYMASTER_SCORING_KEY": ""},
+            env=environment(),
+            cwd=HOME,
         )
         assert self._process.stdout is not None
         line = self._process.stdout.readline()

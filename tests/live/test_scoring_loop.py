@@ -21,14 +21,14 @@ import pytest
 from spymaster.bus import open_bus
 from spymaster.engines.stream.live import LiveEngine
 from spymaster.errors import ScoringError
-from spymaster.feed.topic import TOPIC as RECORDS
 from spymaster.lake import Lake
 from spymaster.lake.diff import diff
 from spymaster.scoring.endpoint import Endpoint
 from spymaster.scoring.loop import Line, ScoringLoop, contract_of
 from spymaster.settings import Settings
 from spymaster.stages.hashes import feature_hash
-from tests.e2e.runner import Runner
+from spymaster.stages.vector_spec import spec_hash
+from tests.e2e.runner import HOME, Runner, environment
 from tests.e2e.scenes import SHORT, market, rows, short
 from tests.live.endpoint import POISON, Road, Service, Softmax, service
 from tests.live.posting import post
@@ -191,8 +191,8 @@ def test_an_endpoint_that_is_down_keeps_vectors_waiting_in_order(
         counters = score(settings, made.url)
     assert counters.scored == Lake(calm.root).count(SCORES)
     _same(calm, settings)
-    order = [r["scored_at"] for r in sorted(rows(settings.root, SCORES), key=lambda r: r["vector_time"])]
-    assert order == sorted(order)
+    found = sorted(rows(settings.root, SCORES), key=lambda r: r["vector_time"])
+    assert [r["scored_at"] for r in found] == sorted(r["scored_at"] for r in found)
 
 
 def test_a_vector_the_model_fails_on_is_given_up_alone_with_the_reason(
@@ -210,7 +210,7 @@ def test_a_vector_the_model_fails_on_is_given_up_alone_with_the_reason(
     counters = score(settings, served.url)
     assert counters.scored == len(vectors_of(published))
     reasons = {r["feature_hash"]: r for r in rows(settings.root, ERRORS)}
-    assert set(reasons) == {poisoned["feature_hash"], foreign["feature_hash"], forged["feature_hash"]}
+    assert set(reasons) == {bad["feature_hash"] for bad in (poisoned, foreign, forged)}
     assert "poison" in reasons[poisoned["feature_hash"]]["reason"]
     assert reasons[poisoned["feature_hash"]]["attempts"] >= settings.scoring.model_attempts
     assert "its feature contract is" in reasons[foreign["feature_hash"]]["reason"]
@@ -223,15 +223,12 @@ def _bad_vectors(published: Path) -> list[dict[str, Any]]:
     """One that the model fails on, one of other settings, one whose numbers were changed."""
     row = next(iter(vectors_of(published).values()))
     plain = {k: str(v) if k == "session_date" else v for k, v in row.items()}
-    contract, _ = contract_of(short(published), "ES_MODEL")
     made = []
     for change in ("poison", "foreign", "forged"):
         numbers = [float(x) for x in row["feature_vector"]]
         numbers[0] = POISON if change == "poison" else numbers[0] + 1.0
         spec = "{}" if change == "foreign" else row["lookback_spec"]
         of = "0" * 32 if change == "forged" else None
-        from spymaster.stages.vector_spec import spec_hash
-
         hashed = feature_hash(
             row["contract_id"],
             row["vector_time"],
@@ -312,7 +309,11 @@ def test_killed_at_any_time_every_vector_has_one_score_of_the_version_first_aske
     draw = random.Random(seed)
     kills = 0
     for _ in range(40):
-        child = subprocess.Popen([sys.executable, "-c", CHILD, str(settings.root), served.url])
+        child = subprocess.Popen(
+            [sys.executable, "-c", CHILD, str(settings.root), served.url],
+            env=environment(),
+            cwd=HOME,
+        )
         try:
             assert child.wait(timeout=2.2 + draw.uniform(0.0, 1.2)) == 0
             break
@@ -328,18 +329,25 @@ def test_killed_at_any_time_every_vector_has_one_score_of_the_version_first_aske
 
 
 def test_the_command_scores_tells_and_ends(
-    published: Path, served: Service, fresh: Callable[[str], Settings], spymaster: Runner
+    published: Path,
+    served: Service,
+    fresh: Callable[[str], Settings],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     settings = fresh("root")
-    Path(settings.root, "spymaster.toml").write_text(settings.to_toml())
-    config = ["--config", str(Path(settings.root, "spymaster.toml"))]
-    ran = spymaster("score", *config, "--endpoint", served.url, "--model", "ES_MODEL", "--quiet", "0.3")
-    assert ran.exit_code == 0, ran.output
+    config = Path(settings.root) / "spymaster.toml"
+    config.write_text(settings.to_toml())
+    runner = Runner(tmp_path_factory.mktemp("said"))
+    try:
+        asked = ["--endpoint", served.url, "--model", "ES_MODEL", "--quiet", "0.3"]
+        ran = runner.run("score", "--config", config, *asked)
+        told = runner.run("status", "--config", config)
+        none = runner.run("score", "--config", config)
+    finally:
+        runner.close()
+    assert ran.code == 0, ran.said
     n = len(vectors_of(published))
-    assert f"ES_MODEL champion: {n:,} scored, 0 given up" in ran.output
-    told = spymaster("status", *config)
-    assert "score-es_model-champion" in told.output
-    none = spymaster("score", *config)
-    assert none.exit_code == 1
-    assert "no endpoint is named for any model" in none.output
-    assert RECORDS not in none.output
+    assert f"ES_MODEL champion: {n:,} scored, 0 given up" in ran.said
+    assert "score-es_model-champion" in told.said
+    assert none.code == 1
+    assert "error: no endpoint is named for any model" in none.said
