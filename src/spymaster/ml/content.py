@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from spymaster.lake.lineage import blake2b_128, canonical_json
 
@@ -27,17 +28,14 @@ class Content:
         """Take a whole session's rows."""
         whole = _digest()
         for name in rows.column_names:
-            raw = _bytes(rows[name])
-            whole.update(f"{name}\0{len(raw)}\0".encode())
-            whole.update(raw)
-            column = self._columns.setdefault(name, _digest())
-            column.update(f"{len(raw)}\0".encode())
-            column.update(raw)
+            values = _digest(_bytes(rows[name])).digest()
+            whole.update(name.encode() + b"\0" + values)
+            self._columns.setdefault(name, _digest()).update(values)
         self.sessions[session] = {"rows": rows.num_rows, "digest": whole.hexdigest()}
 
     @property
     def columns(self) -> dict[str, str]:
-        """Column -> BLAKE2b-128 of its values, little-endian, in order."""
+        """Column -> BLAKE2b-128 over its sessions, in order."""
         return {name: digest.hexdigest() for name, digest in self._columns.items()}
 
     @property
@@ -93,16 +91,25 @@ def _listed(sessions: list[str], what: str, limit: int) -> list[str]:
     return [f"{', '.join(sorted(sessions)[:limit])}{more} {what}"]
 
 
-def _digest() -> Any:
-    return blake2b(digest_size=16)
+def _digest(data: bytes = b"") -> Any:
+    return blake2b(data, digest_size=16)
 
 
-def _bytes(column: pa.ChunkedArray) -> bytes:
-    """Fixed-width values little-endian, others as one JSON line each."""
+def _bytes(column: pa.ChunkedArray | pa.Array) -> bytes:
+    """Numbers and days little-endian; of texts and lists first the lengths, then what is in them.
+
+    >>> _bytes(pa.array(["ab", "c"]))
+    b'\\x02\\x00\\x00\\x00\\x01\\x00\\x00\\x00abc'
+    """
     kind = column.type
     if pa.types.is_floating(kind):
         return np.asarray(column.to_numpy(), "<f8").tobytes()
     if pa.types.is_integer(kind):
         return np.asarray(column.to_numpy(), "<i8").tobytes()
-    values = column.cast(pa.string()) if pa.types.is_date(kind) else column
-    return "".join(canonical_json(value) + "\n" for value in values.to_pylist()).encode()
+    if pa.types.is_date32(kind):
+        return _bytes(column.cast(pa.int32()))
+    if pa.types.is_list(kind):
+        lengths, inner = pc.list_value_length(column), _bytes(pc.list_flatten(column))
+    else:
+        lengths, inner = pc.binary_length(column), "".join(column.to_pylist()).encode()
+    return np.asarray(lengths.to_numpy(), "<i4").tobytes() + inner

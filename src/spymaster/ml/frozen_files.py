@@ -50,11 +50,13 @@ def frozen_rows(rows: pa.Table, vectors: NDArray[np.float64], names: tuple[str, 
     if twice := set(names) & set(_TABLE.names):
         raise ModelError(f"features are named like columns of {_TABLE.name}: {sorted(twice)}.")
     whole = rows.select([*IDENTITY, "label", "known_at", "weight"])
-    for i, name in enumerate(names):
-        whole = whole.append_column(
-            pa.field(name, pa.float64(), nullable=False), pa.array(vectors[:, i].copy())
-        )
-    return whole
+    schema = pa.schema([*whole.schema, *_numbers(names)])
+    columns = [pa.array(values) for values in np.ascontiguousarray(vectors.T)]
+    return pa.Table.from_arrays([*whole.columns, *columns], schema=schema)
+
+
+def _numbers(names: tuple[str, ...]) -> list[pa.Field]:
+    return [pa.field(name, pa.float64(), nullable=False) for name in names]
 
 
 class Files:
@@ -66,8 +68,7 @@ class Files:
             LABELS: ["feature_hash", "label", "known_at"],
             WEIGHTS: ["feature_hash", "weight"],
         }
-        numbers = [pa.field(name, pa.float64(), nullable=False) for name in names]
-        schema = pa.schema([*arrow_schema(_TABLE), *numbers])
+        schema = pa.schema([*arrow_schema(_TABLE), *_numbers(names)])
         self._writers = {
             file: _writer(folder / file, pa.schema([schema.field(c) for c in columns]))
             for file, columns in self._columns.items()

@@ -21,7 +21,8 @@ from spymaster.stages.hashes import feature_hash
 from spymaster.stages.vector_spec import lookback_spec, spec_hash
 
 VIEW, SPEC = "gold.training_view", "gold.vector_spec"
-_DAY_NS = 86_400_000_000_000
+#: A scan looks at the table's whole log, and holds the rows of so many sessions.
+_DAYS_AT_A_TIME = 16
 _ORDER = [(n, "ascending") for n in ("vector_time", "contract_id", "episode_id", "feature_hash")]
 
 
@@ -80,20 +81,32 @@ class TrainingRows:
 
         Raises LakeError when a row is not what its feature_hash says.
         """
-        days = {row["session_date"] for row in self.lineage}
-        for day in sorted(days):
-            made = {r["underlier"]: r for r in self.lineage if r["session_date"] == day}
-            filters = {
-                "session_date": day,
-                "underlier": sorted(made),
+        table = self._lake.table(VIEW)
+        columns = [c for c in table.names if c != "lookback_spec"]
+        days = sorted({row["session_date"] for row in self.lineage})
+        for at in range(0, len(days), _DAYS_AT_A_TIME):
+            some = days[at : at + _DAYS_AT_A_TIME]
+            filters = self._filter(some)
+            rows = read.scan(self._view, self._lake.place, table, columns, filters)
+            for day in some:
+                mine = rows.filter(pc.field("session_date") == day).sort_by(_ORDER)
+                vectors = self._vectors(mine, day)
+                yield mine.drop_columns(["feature_vector"]), vectors
+
+    def _filter(self, days: list[dt.date]) -> Any:
+        """These sessions' rows; an underlier's session counts only where it was taken."""
+        table, whole = self._lake.table(VIEW), None
+        for underlier in sorted({row["underlier"] for row in self.lineage}):
+            mine = [r["session_date"] for r in self.lineage if r["underlier"] == underlier]
+            one = {
+                "session_date": [day for day in days if day in mine],
+                "underlier": underlier,
                 "model_id": self.model_id,
                 "lookback_spec": self.contract.lookback_spec,
             }
-            table = self._lake.table(VIEW)
-            columns = [c for c in table.names if c != "lookback_spec"]
-            rows = read.scan(self._view, self._lake.place, table, columns, filters).sort_by(_ORDER)
-            vectors = self._vectors(rows, day)
-            yield rows.drop_columns(["feature_vector"]), vectors
+            asked = read.expression(table, one)
+            whole = asked if whole is None else whole | asked
+        return whole
 
     def _vectors(self, rows: pa.Table, day: dt.date) -> NDArray[np.float64]:
         lists = rows["feature_vector"].combine_chunks()
