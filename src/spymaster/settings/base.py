@@ -12,7 +12,9 @@ from spymaster.market.windows import window_text
 Clock = Annotated[str, AfterValidator(lambda text: clock_text(clock_seconds(text)))]
 WindowText = Annotated[str, AfterValidator(window_text)]
 AtLeastOne = Annotated[int, Field(ge=1)]
+Percent = Annotated[int, Field(ge=0, le=100)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0.01, lt=1, allow_inf_nan=False)]
 #: A folder of the lake and a part of an environment variable.
 Root = Annotated[str, Field(pattern=r"^[A-Z0-9][A-Z0-9.]*$")]
 Name = Annotated[str, Field(min_length=1)]

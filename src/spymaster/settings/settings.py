@@ -15,8 +15,10 @@ from spymaster.settings.base import Frozen, Name, Root
 from spymaster.settings.bus import BusSettings
 from spymaster.settings.explain import explain
 from spymaster.settings.feed import SYMBOLS, FeedSettings
+from spymaster.settings.learning import MlSettings
 from spymaster.settings.market import UnderlierSettings
 from spymaster.settings.scoring import ScoringSettings
+from spymaster.settings.serving import ServingSettings
 from spymaster.settings.sources import CONFIG_FILE, from_environment, from_file, merged
 from spymaster.settings.toml import lines
 
@@ -52,6 +54,8 @@ class Settings(Frozen):
     )
     feed: FeedSettings = Field(default_factory=FeedSettings)
     bus: BusSettings = BusSettings()
+    ml: MlSettings = MlSettings()
+    serving: ServingSettings = Field(default_factory=ServingSettings)
     scoring: ScoringSettings = Field(default_factory=ScoringSettings)
 
     @classmethod
