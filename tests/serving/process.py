@@ -1,0 +1,34 @@
+"""What runs in a service's process: the service, with the tests' loader."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from pathlib import Path
+
+with warnings.catch_warnings():  # MLflow's own, about its own types
+    warnings.simplefilter("ignore")
+    from tests.serving.models import MODEL, load
+
+from spymaster.scoring.registered import MlflowRegistry
+from spymaster.scoring.server import serve
+from spymaster.settings import ServingSettings, Settings
+
+
+def main(registry: str, config: Path, log: Path, key: str) -> None:
+    """Serve; all that is said goes to `log`."""
+    with open(log, "ab", buffering=0) as out:
+        for stream in (1, 2):
+            os.dup2(out.fileno(), stream)
+    for name in [n for n in os.environ if n.startswith("SPYMASTER_")]:
+        del os.environ[name]
+    if key:
+        os.environ["SPYMASTER_SCORING_KEY"] = key
+
+    def settings() -> ServingSettings:
+        return Settings.load(config).serving
+
+    def tell(line: str) -> None:
+        print(line, flush=True)
+
+    serve(MODEL, MlflowRegistry(registry, MODEL, load), settings, tell, tell)
