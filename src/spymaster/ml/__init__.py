@@ -1,0 +1,1 @@
+"""Learning: a frozen snapshot, its split, the sweep, the model and how it is judged."""
