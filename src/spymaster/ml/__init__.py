@@ -1,1 +1,1 @@
-"""Learning: a frozen snapshot, its split, the sweep, the model and how it is judged."""
+"""Learning: frozen data, its split, judges, baselines, and what comes of them."""
