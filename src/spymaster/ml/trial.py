@@ -2,76 +2,69 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from spymaster.errors import ModelError
-from spymaster.ml.arrays import F8, OUTCOMES, Model, digest
+from spymaster.ml.candidate import uncalibrated
 from spymaster.ml.dataset import Dataset
-from spymaster.ml.fitting import fit, form
 from spymaster.ml.metrics import Metrics, judge
 from spymaster.ml.search import Proposal
 from spymaster.ml.split import Fold
-from spymaster.ml.trust import calibration
+from spymaster.ml.trial_log import Record
 
 
-@dataclass(frozen=True)
-class Tried:
-    """What came of a trial: the mean log-loss over the folds, each fold's, and all of the metrics.
+def attempt(data: Dataset, folds: Sequence[Fold], trial: int, proposal: Proposal) -> Record:
+    """A trial's record: the mean weighted log-loss over the folds, and all that was judged.
 
-    `told` are the probabilities of every judged row, fold after fold, with their labels, weights
-    and episodes: for pictures. A failed trial has a reason in place of all.
+    `metrics` and `curves` are those of every fold's judged rows together. What cannot be fitted
+    is a failed trial with its reason, and the search goes on.
     """
-
-    loss: float | None
-    folds: tuple[float, ...] = ()
-    metrics: Metrics | None = None
-    told: tuple[F8, NDArray[np.int8], F8, NDArray[np.int64]] | None = None
-    reason: str = ""
-
-
-def model_of(data: Dataset, knobs: dict[str, Any], arrays: dict[str, Any], **more: Any) -> Model:
-    """A model of this snapshot's feature contract. `arrays` hold the calibration too."""
-    card = {
-        "format": 1,
-        "form": form(knobs["kind"]),
-        "model_id": data.model_id,
-        "feature_contract": data.feature_contract,
-        "outcomes": list(OUTCOMES),
-        "columns": list(data.names),
-        "knobs": knobs,
-        **more,
+    started = time.time_ns()
+    told = {
+        "trial": trial,
+        "values": proposal.values,
+        "knobs": proposal.knobs,
+        "fit_seed": proposal.fit_seed,
     }
-    return Model({**card, "digest": digest(card, arrays)}, arrays)
+    try:
+        found = _judged(data, folds, proposal)
+    except (ModelError, ValueError, ArithmeticError) as error:
+        found = {"loss": None, "folds": [], "reason": f"{type(error).__name__}: {error}"}
+    clock = {"started_ms": started // 10**6, "ended_ms": time.time_ns() // 10**6}
+    return {**told, **found, **clock}
 
 
-def uncalibrated(data: Dataset, knobs: dict[str, Any], fit_seed: int) -> Model:
-    """A model fitted on all rows given, its scores taken as they are."""
-    arrays = fit(knobs, data.features, data.label, data.weight, fit_seed)
-    return model_of(data, knobs, {**arrays, **calibration(1.0, np.full(3, 1 / 3))})
-
-
-def attempt(data: Dataset, folds: Sequence[Fold], proposal: Proposal) -> Tried:
-    """Try a proposal. What cannot be fitted is a failed trial, and the search goes on."""
-    losses, told = [], []
+def _judged(data: Dataset, folds: Sequence[Fold], proposal: Proposal) -> dict[str, Any]:
+    losses, parts = [], []
     for fold in folds:
         judged = data.of(fold.judge)
-        try:
-            model = uncalibrated(data.of(fold.fit), proposal.knobs, proposal.fit_seed)
-        except (ModelError, ValueError, ArithmeticError) as error:
-            return Tried(None, reason=f"{type(error).__name__}: {error}")
+        model = uncalibrated(data.of(fold.fit), proposal.knobs, proposal.fit_seed)
         p = model.probabilities(judged.features)
-        found = judge(p, judged.label, judged.weight, judged.episode)
-        losses.append(found.per_vector.log_loss)
-        told.append((p, judged.label, judged.weight, judged.episode))
-    p, label, weight, episode = (np.concatenate(column) for column in zip(*told, strict=True))
-    return Tried(
-        loss=float(np.mean(losses)),
-        folds=tuple(losses),
-        metrics=judge(p, label, weight, episode),
-        told=(p, label, weight, episode),
-    )
+        part = (p, judged.label, judged.weight, judged.episode)
+        losses.append(judge(*part).per_vector.log_loss)
+        parts.append(part)
+    p, label, weight, episode = (np.concatenate(column) for column in zip(*parts, strict=True))
+    metrics = judge(p, label, weight, episode)
+    return {
+        "loss": float(np.mean(losses)),
+        "folds": losses,
+        **metrics.to_json(),
+        "curves": curves(metrics),
+    }
+
+
+def curves(metrics: Metrics) -> dict[str, Any]:
+    """The calibration curves per vector, by outcome, as JSON values."""
+    return {
+        name: {
+            "called": one.curve.called.tolist(),
+            "happened": one.curve.happened.tolist(),
+            "weight": one.curve.weight.tolist(),
+        }
+        for name, one in metrics.per_vector.classes.items()
+        if one.curve is not None
+    }
