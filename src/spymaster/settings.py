@@ -36,6 +36,7 @@ WindowText = Annotated[str, AfterValidator(window_text)]
 AtLeastOne = Annotated[int, Field(ge=1)]
 Percent = Annotated[int, Field(ge=0, le=100)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0.01, lt=1, allow_inf_nan=False)]
 #: A folder of the lake and a part of an environment variable.
 Root = Annotated[str, Field(pattern=r"^[A-Z0-9][A-Z0-9.]*$")]
 Name = Annotated[str, Field(min_length=1)]
@@ -222,7 +223,6 @@ class FeedSettings(_Frozen):
 class ServingSettings(_Frozen):
     """The scoring endpoint: where it listens, with whose key, which versions, and its limits.
 
-    `registry`: any MLflow URI in place of the root's own.
     `deployments`: names to versions or @aliases of the model in the registry. `traffic`: percent of
     the requests that name no deployment; all to the first by default. `watch_s`: between two looks
     at the aliases. `kept_versions`: how many that no deployment serves stay loaded.
@@ -239,7 +239,6 @@ class ServingSettings(_Frozen):
     vault_secret: str = ""
     vault_ca: str = ""
     vault_strict: bool = True
-    registry: str = ""
     deployments: dict[Name, Name] = Field(default_factory=lambda: {"blue": "@champion"})
     traffic: dict[Name, Percent] = Field(default_factory=dict)
     watch_s: Positive = 5.0
@@ -276,6 +275,39 @@ class ServingSettings(_Frozen):
         if self.traffic and sum(self.traffic.values()) != 100:
             raise ValueError(f"traffic adds up to {sum(self.traffic.values())}, not to 100 percent")
         return self
+
+
+class SplitSettings(_Frozen):
+    """How sessions are shared out, in order; `embargo` sessions between the parts are dropped.
+
+    `folds`: expanding ones inside train. The gate asks for more test sessions than the split does.
+    """
+
+    train: Share = 0.55
+    validation: Share = 0.2
+    test: Share = 0.25
+    embargo: Annotated[int, Field(ge=0)] = 1
+    folds: AtLeastOne = 3
+    min_train: AtLeastOne = 8
+    min_validation: AtLeastOne = 3
+    min_test: AtLeastOne = 5
+
+    @model_validator(mode="after")
+    def _shares_are_all(self) -> SplitSettings:
+        total = self.train + self.validation + self.test
+        if abs(total - 1.0) > 1e-9:
+            raise ValueError(f"train, validation and test make {total:g}, not 1")
+        return self
+
+
+class MlSettings(_Frozen):
+    """Learning: how it is split, searched, judged.
+
+    `tracking_uri`: any MLflow store; '' is a file of its own under ml-artifacts/mlflow.
+    """
+
+    tracking_uri: str = ""
+    split: SplitSettings = SplitSettings()
 
 
 DEFAULTS: Mapping[str, Any] = {
@@ -316,6 +348,7 @@ class Settings(_Frozen):
     feed: FeedSettings = Field(default_factory=FeedSettings)
     bus: BusSettings = BusSettings()
     serving: ServingSettings = Field(default_factory=ServingSettings)
+    ml: MlSettings = MlSettings()
 
     @classmethod
     def load(cls, config: Path | None = None, **overrides: Any) -> Settings:

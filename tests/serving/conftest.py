@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import shutil
-import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-with warnings.catch_warnings():  # MLflow's own, about its own types
-    warnings.simplefilter("ignore")
-    pytest.importorskip("mlflow.pyfunc", reason="serving needs the extra [ml]")
-    from tests.serving import models
+from tests.serving import models
 from tests.serving.running import KEY, Running
 
 Start = Callable[..., Running]
@@ -23,8 +19,8 @@ Start = Callable[..., Running]
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the models a and b, and a registry: version 1 is a, 2 is b, @champion 1."""
     folder = tmp_path_factory.mktemp("registry")
-    models.save(folder / "a", seed=1)
-    models.save(folder / "b", seed=2)
+    for name in models.KNOBS:
+        models.save(folder / name, name)
     models.register(folder, folder / "a")
     models.register(folder, folder / "b", alias=None)
     return folder

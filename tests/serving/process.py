@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
-import warnings
 from pathlib import Path
 
-with warnings.catch_warnings():  # MLflow's own, about its own types
-    warnings.simplefilter("ignore")
-    from tests.serving.models import MODEL, load
-
+from spymaster.ml import walk
+from spymaster.ml.extra import needed
+from spymaster.ml.model import load_scorer
 from spymaster.scoring.registered import MlflowRegistry
 from spymaster.scoring.server import serve
 from spymaster.settings import ServingSettings, Settings
+from tests.serving.models import MODEL
+
+for module in ("mlflow.artifacts", "mlflow.store.model_registry.sqlalchemy_store"):
+    needed(module)  # before it forks
+assert walk.RAW
 
 
 def main(registry: str, config: Path, log: Path, key: str) -> None:
@@ -31,4 +34,4 @@ def main(registry: str, config: Path, log: Path, key: str) -> None:
     def tell(line: str) -> None:
         print(line, flush=True)
 
-    serve(MODEL, MlflowRegistry(registry, MODEL, load), settings, tell, tell)
+    serve(MODEL, MlflowRegistry(registry, MODEL, load_scorer), settings, tell, tell)

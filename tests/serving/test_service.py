@@ -13,6 +13,7 @@ import httpx
 import numpy as np
 import pytest
 
+from spymaster.ml.model import load_scorer
 from tests.serving import models
 from tests.serving.running import JSON, KEY, Running, body, probabilities
 
@@ -27,7 +28,7 @@ def client(service: Running) -> Iterator[httpx.Client]:
 
 
 def expected(saved: Path, name: str) -> np.ndarray:
-    return models.load(str(saved / name)).probabilities(ROWS)
+    return load_scorer(saved / name).probabilities(ROWS)
 
 
 def test_each_deployment_answers_with_its_own_models_numbers(
@@ -52,7 +53,7 @@ def test_a_large_batch_has_the_numbers_of_its_rows(client: httpx.Client, saved: 
     rows = models.vectors(300, seed=4)
     answer = client.post("/score", content=body(rows), headers={"x-ms-model-version": "2"})
     np.testing.assert_array_equal(
-        probabilities(answer), models.load(str(saved / "b")).probabilities(rows)
+        probabilities(answer), load_scorer(saved / "b").probabilities(rows)
     )
 
 

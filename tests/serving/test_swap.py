@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from spymaster.ml.model import load_scorer
 from tests.serving import models
 from tests.serving.conftest import Start
 from tests.serving.running import Running, body, probabilities
@@ -75,7 +76,7 @@ def test_hot_swaps_under_load_lose_no_request_and_tell_the_right_version(
         for caller in callers:
             caller.enough.set()
     right = {
-        version: models.load(str(saved / name)).probabilities(ROWS).tobytes()
+        version: load_scorer(saved / name).probabilities(ROWS).tobytes()
         for version, name in (("1", "a"), ("3", "b"), ("4", "a"), ("5", "b"))
     }
     for caller in free:

@@ -66,13 +66,14 @@ def serve(
         )
     try:
         from spymaster.ml.model import load_scorer
-        from spymaster.scoring.registered import MlflowRegistry, store
+        from spymaster.ml.tracking import tracking_uri
+        from spymaster.scoring.registered import MlflowRegistry
         from spymaster.scoring.server import serve as run
     except ModuleNotFoundError as error:
         raise ScoringError(
             f"serve needs {error.name}: install spymaster with its extra [ml]."
         ) from None
-    registry = MlflowRegistry(store(settings), model, load_scorer)
+    registry = MlflowRegistry(tracking_uri(settings), model, load_scorer)
     run(model, registry, lambda: read().serving, tell, errors.print)
 
 
