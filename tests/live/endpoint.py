@@ -157,6 +157,8 @@ class Road:
                 except OSError:
                     return
                 if not data or self._loses(data):
+                    with suppress(OSError):
+                        client.shutdown(socket.SHUT_RDWR)  # its reader holds the socket open
                     return
                 client.sendall(data)
 
