@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from spymaster.scoring.server import serve
 
 from spymaster.errors import ModelError
+from spymaster.scoring.server import serve
 from spymaster.settings import ServingSettings
 from tests.e2e.runner import HOME, environment
 
