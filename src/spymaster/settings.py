@@ -35,6 +35,7 @@ Clock = Annotated[str, AfterValidator(lambda text: clock_text(clock_seconds(text
 WindowText = Annotated[str, AfterValidator(window_text)]
 AtLeastOne = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0.01, lt=1, allow_inf_nan=False)]
 #: A folder of the lake and a part of an environment variable.
 Root = Annotated[str, Field(pattern=r"^[A-Z0-9][A-Z0-9.]*$")]
 Name = Annotated[str, Field(min_length=1)]
@@ -263,6 +264,35 @@ class ScoringSettings(_Frozen):
         return self
 
 
+class SplitSettings(_Frozen):
+    """How sessions are shared out, in order; `embargo` sessions between the parts are dropped.
+
+    `folds`: expanding ones inside train. The gate asks for more test sessions than the split does.
+    """
+
+    train: Share = 0.55
+    validation: Share = 0.2
+    test: Share = 0.25
+    embargo: Annotated[int, Field(ge=0)] = 1
+    folds: AtLeastOne = 3
+    min_train: AtLeastOne = 8
+    min_validation: AtLeastOne = 3
+    min_test: AtLeastOne = 5
+
+    @model_validator(mode="after")
+    def _shares_are_all(self) -> SplitSettings:
+        total = self.train + self.validation + self.test
+        if abs(total - 1.0) > 1e-9:
+            raise ValueError(f"train, validation and test make {total:g}, not 1")
+        return self
+
+
+class MlSettings(_Frozen):
+    """Learning: how it is split, searched, judged."""
+
+    split: SplitSettings = SplitSettings()
+
+
 DEFAULTS: Mapping[str, Any] = {
     "root": "./spymaster-data",
     "underlier": {
@@ -301,6 +331,7 @@ class Settings(_Frozen):
     feed: FeedSettings = Field(default_factory=FeedSettings)
     bus: BusSettings = BusSettings()
     scoring: ScoringSettings = Field(default_factory=ScoringSettings)
+    ml: MlSettings = MlSettings()
 
     @classmethod
     def load(cls, config: Path | None = None, **overrides: Any) -> Settings:

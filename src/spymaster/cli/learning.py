@@ -1,0 +1,59 @@
+"""The verbs of learning: snapshot, split."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from typing import Annotated
+
+import typer
+
+from spymaster.cli.app import Config, Root, app, date_of
+from spymaster.errors import ContractError
+from spymaster.settings import Settings
+
+ml = typer.Typer(
+    no_args_is_help=True, help="Learning: frozen data, their split, and models made of them."
+)
+app.add_typer(ml, name="ml")
+
+Model = Annotated[str, typer.Option("--model", "-m", help="Such as ES_MODEL.")]
+RunDate = Annotated[
+    str,
+    typer.Option("--run-date", help="What was known before this day began (UTC).", metavar="DATE"),
+]
+
+
+def run_date_of(text: str) -> dt.date:
+    """The day that --run-date names; ContractError for none."""
+    found = date_of(text, "--run-date")
+    if found is None:
+        raise ContractError("--run-date is empty; allowed: YYYY-MM-DD.")
+    return found
+
+
+@ml.command()
+def snapshot(model: Model, run_date: RunDate, config: Config = None, root: Root = None) -> None:
+    """Freeze what a model may learn from on a day, under ml-artifacts/datasets/.
+
+    The same content again does nothing; other content under the same run date is refused.
+
+    Example: spymaster ml snapshot --model ES_MODEL --run-date 2024-06-03
+    """
+    from spymaster.cli.datasets import take_snapshot
+
+    settings = Settings.load(config, root=root)
+    take_snapshot(settings, model, run_date_of(run_date), time.time_ns())
+
+
+@ml.command()
+def split(model: Model, run_date: RunDate, config: Config = None, root: Root = None) -> None:
+    """Share a snapshot's sessions out, in order: train, validation, test, an embargo between.
+
+    Written beside the snapshot, once. Shares and least numbers: [ml.split] in the configuration.
+
+    Example: spymaster ml split --model ES_MODEL --run-date 2024-06-03
+    """
+    from spymaster.cli.datasets import make_split
+
+    make_split(Settings.load(config, root=root), model, run_date_of(run_date))
