@@ -287,10 +287,32 @@ class SplitSettings(_Frozen):
         return self
 
 
+class GateSettings(_Frozen):
+    """What a challenger must show on test sessions to become champion.
+
+    `alpha`: chance that any look at a test session ever promotes what is not better.
+    `margin_nats`: log-loss per episode by which it must be better. `min_*`: fewer are not looked at.
+    `calibration_error`: allowed, or what chance makes of true probabilities where that is more.
+    `latency_ms`: p99 of scoring one vector in this process. `parity_sessions`: how many sessions of
+    the snapshot may have come after the one whose parity certificate counts.
+    """
+
+    alpha: Annotated[float, Field(gt=0, lt=0.5, allow_inf_nan=False)] = 0.05
+    margin_nats: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.005
+    min_sessions: Annotated[int, Field(ge=10)] = 10
+    min_episodes: Annotated[int, Field(ge=200)] = 200
+    draws: Annotated[int, Field(ge=1_000, le=1_000_000)] = 20_000
+    seed: Annotated[int, Field(ge=0)] = 0
+    calibration_error: Positive = 0.05
+    latency_ms: Positive = 3.0
+    parity_sessions: Annotated[int, Field(ge=0)] = 20
+
+
 class MlSettings(_Frozen):
     """Learning: how it is split, searched, judged."""
 
     split: SplitSettings = SplitSettings()
+    gate: GateSettings = GateSettings()
 
 
 DEFAULTS: Mapping[str, Any] = {
