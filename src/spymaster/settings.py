@@ -309,8 +309,12 @@ class GateSettings(_Frozen):
 
 
 class MlSettings(_Frozen):
-    """Learning: how it is split, searched, judged."""
+    """Learning: how it is split, searched, judged.
 
+    `tracking_uri`: any MLflow store; '' is a file of its own under ml-artifacts/mlflow.
+    """
+
+    tracking_uri: str = ""
     split: SplitSettings = SplitSettings()
     gate: GateSettings = GateSettings()
 

@@ -1,4 +1,4 @@
-"""The verbs of learning: snapshot, split."""
+"""The verbs of learning: snapshot, split, sweep."""
 
 from __future__ import annotations
 
@@ -57,3 +57,28 @@ def split(model: Model, run_date: RunDate, config: Config = None, root: Root = N
     from spymaster.cli.datasets import make_split
 
     make_split(Settings.load(config, root=root), model, run_date_of(run_date))
+
+
+@ml.command()
+def sweep(
+    model: Model,
+    run_date: RunDate,
+    trials: Annotated[int, typer.Option("--trials", "-n", min=1, help="How many in all.")] = 40,
+    seed: Annotated[int, typer.Option(min=0, help="Same snapshot, seed and code: same best.")] = 1,
+    jobs: Annotated[
+        int, typer.Option("--jobs", "-j", min=1, max=4, help="Trials at a time, a process each.")
+    ] = 1,
+    config: Config = None,
+    root: Root = None,
+) -> None:
+    """Search for the best model on a snapshot, fit and calibrate it, and save it with MLflow.
+
+    Trials are judged inside train, the best is calibrated on validation; test is not looked at.
+    Broken off, it goes on where it was; with more --trials too. Runs: [ml] tracking_uri.
+
+    Example: spymaster ml sweep --model ES_MODEL --run-date 2024-06-03 --trials 40 --jobs 2
+    """
+    from spymaster.cli.sweeping import run_sweep
+
+    settings = Settings.load(config, root=root)
+    run_sweep(settings, model, run_date_of(run_date), trials, seed, jobs)

@@ -3,15 +3,31 @@
 from __future__ import annotations
 
 import importlib
+import os
+import warnings
 from typing import Any
 
 from spymaster.errors import ModelError
 
+_QUIET = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_LOGGING_LEVEL": "ERROR",
+}
+
 
 def needed(module: str) -> Any:
-    """Import a module of the extra [ml]; ModelError tells how to get it."""
+    """Import a module of the extra [ml]; ModelError tells how to get it.
+
+    MLflow warns of its own type hints when it is imported, reports home unless told not to, and
+    talks of every file; a person's own environment variables win over what is set here.
+    """
+    for name, value in _QUIET.items():
+        os.environ.setdefault(name, value)
     try:
-        return importlib.import_module(module)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return importlib.import_module(module)
     except ModuleNotFoundError as e:
         raise ModelError(
             f"{module.partition('.')[0]} is not installed ({e.name} is missing): install "
