@@ -291,7 +291,8 @@ class GateSettings(_Frozen):
     """What a challenger must show on test sessions to become champion.
 
     `alpha`: chance that any look at a test session ever promotes what is not better.
-    `margin_nats`: log-loss per episode by which it must be better. `min_*`: fewer are not looked at.
+    `margin_nats`: log-loss per episode by which it must be better. `min_*`: fewer sessions or
+    episodes are not looked at. `draws`, `seed`: of the bootstrap over sessions.
     `calibration_error`: allowed, or what chance makes of true probabilities where that is more.
     `latency_ms`: p99 of scoring one vector in this process. `parity_sessions`: how many sessions of
     the snapshot may have come after the one whose parity certificate counts.

@@ -30,7 +30,9 @@ TEST_LOOKS = Table(
         fact("look", "int64", "1 + earlier looks that share a test session with it"),
         fact("alpha", "float64", "significance it may use", "0..1"),
         fact("verdict", "string", "null: begun", null=True, values=VERDICTS),
-        fact("findings", "string", "JSON: check -> found, allowed, and how it was found", null=True),
+        fact(
+            "findings", "string", "JSON: check -> found, allowed, and how it was found", null=True
+        ),
         fact("reasons", "list<string>", "why it was refused"),
         trace("code_version", "string", "of the judge"),
     ),

@@ -77,7 +77,7 @@ def gain(
             f"{len(days)} sessions to draw from; at least 2 are needed, and many more to be sure. "
             "Take a snapshot with later sessions."
         )
-    total = np.bincount(at, other - own)
+    total = np.bincount(at, other - own).astype(np.float64)
     count = np.bincount(at).astype(np.float64)
     mean, error = _ratio(total, count)
     found = float(mean)

@@ -1,6 +1,7 @@
-"""The gate: what test sessions must say before a challenger becomes champion. Arrays in, checks out.
+"""The gate: what test sessions must say before a challenger becomes champion.
 
-Whoever calls it has a look at the test sessions: it belongs into the ledger first (`looks.py`).
+Arrays in, checks out. Whoever calls it has a look at the test sessions, which belongs into the
+ledger first (`looks.py`).
 """
 
 from __future__ import annotations

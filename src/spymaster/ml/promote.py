@@ -82,7 +82,8 @@ def promote(
     underliers, text = contract_of(settings, model_id)
     lake = Lake(settings.root)
     lake.check_exists()
-    with _lease(lake, model_id, now):
+    with _lease(lake, model_id, now) as lease:
+        lease.swept()  # a killed one left no files: its look counts, its change is settled
         registry = Registry(settings, model_id)
         champions = _champions(lake, registry)
         champion = champions.settle(now())
@@ -139,7 +140,8 @@ def roll_back(settings: Settings, model_id: str, reason: str, now: Clock) -> tup
     if not reason.strip():
         raise ModelError("a rollback needs a reason; those who come later will ask. Add --reason")
     lake = Lake(settings.root)
-    with _lease(lake, model_id, now):
+    with _lease(lake, model_id, now) as lease:
+        lease.swept()  # a killed one left no files: its look counts, its change is settled
         return _champions(lake, Registry(settings, model_id)).roll_back(reason.strip(), now())
 
 
@@ -164,9 +166,7 @@ class _Contest:
     test: Dataset  #: sessions later than anything either has seen
     sessions: tuple[dt.date, ...]  #: of the snapshot that is judged by
 
-    def others(
-        self, champion: str | None, rival: Scorer | None
-    ) -> dict[str, NDArray[np.float64]]:
+    def others(self, champion: str | None, rival: Scorer | None) -> dict[str, NDArray[np.float64]]:
         """The probabilities to beat, by name.
 
         Prior and baseline have learnt from all that the challenger has, validation too. A champion

@@ -1,4 +1,4 @@
-"""The registry: a model's versions in MLflow, what each has seen, and the aliases that point at them."""
+"""The registry: a model's versions in MLflow, what each has seen, and which are pointed at."""
 
 from __future__ import annotations
 
