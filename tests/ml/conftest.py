@@ -12,9 +12,9 @@ from tests.ml import lakes
 
 @pytest.fixture(scope="session")
 def school(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A root with 24 sessions of 30 vectors, from 2024-01-08 on."""
+    """A root with 12 sessions of 30 vectors, from 2024-01-08 on."""
     root = tmp_path_factory.mktemp("school")
-    lakes.make(root, lakes.sessions(24))
+    lakes.make(root, lakes.sessions(12))
     return root
 
 

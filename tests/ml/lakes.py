@@ -106,7 +106,7 @@ def put(lake: Lake, rows: pa.Table) -> None:
 
 def tell(lake: Lake, day: dt.date, *, status: str = "complete", data_version: str = "v1") -> None:
     """A row of lineage."""
-    row = {name: None for name in TABLES["lineage"].names}
+    row = dict.fromkeys(TABLES["lineage"].names)
     stamp = (lake.version("lineage") or 0) + 1
     row |= {"session_date": day, "underlier": "ES", "status": status, "committed_at": stamp}
     row |= {"data_version": data_version, "files": ["f" * 64], "table_versions": json.dumps({})}

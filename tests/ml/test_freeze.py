@@ -26,9 +26,9 @@ from spymaster.stages.vector_spec import lookback_spec, spec_hash, vector_spec_r
 from tests.e2e.runner import environment
 from tests.ml import lakes
 
-RUN_DATE = dt.date(2024, 2, 1)
+RUN_DATE = dt.date(2024, 1, 18)
 NOW = int(dt.datetime(2024, 6, 1, tzinfo=dt.UTC).timestamp()) * 10**9
-BEFORE = [day for day in lakes.sessions(24) if day < RUN_DATE]
+BEFORE = [day for day in lakes.sessions(12) if day < RUN_DATE]
 
 
 def take(root: Path, run_date: dt.date = RUN_DATE, chosen: Settings | None = None) -> Frozen:
@@ -152,7 +152,7 @@ def test_later_sessions_change_nothing_under_an_earlier_run_date(root: Path) -> 
     again = take(root)
     assert not again.made
     assert again.manifest.checksum == first.manifest.checksum
-    assert len(again.left_out.later) == len(lakes.sessions(24)) - len(BEFORE) + 1
+    assert len(again.left_out.later) == len(lakes.sessions(12)) - len(BEFORE) + 1
 
 
 def test_other_values_are_refused_by_session_and_column(root: Path) -> None:
@@ -180,8 +180,8 @@ def test_a_session_more_or_less_is_refused_by_its_name(root: Path) -> None:
 
 
 def test_another_run_date_is_another_snapshot_of_the_same_content(root: Path) -> None:
-    first, second = take(root), take(root, dt.date(2024, 2, 1))
-    later = take(root, dt.date(2024, 2, 2))
+    first, second = take(root), take(root, RUN_DATE)
+    later = take(root, dt.date(2024, 1, 19))
     assert first.path == second.path != later.path
     assert later.manifest.counts["sessions"] == len(BEFORE) + 1
     weekend = take(root, dt.date(2024, 1, 13)), take(root, dt.date(2024, 1, 14))
@@ -222,9 +222,9 @@ def test_of_two_feature_contracts_the_settings_say_which(root: Path) -> None:
     assert mine.left_out.other_contract == {spec_hash(spec): 120}
     assert mine.left_out.lines()[-1] == "120 rows of another feature contract (1 contract)"
     assert load(root, "ES_MODEL", RUN_DATE).sessions == tuple(BEFORE[4:])
-    theirs = take(root, dt.date(2024, 1, 31), other)
+    theirs = take(root, dt.date(2024, 1, 17), other)
     assert theirs.manifest.about["feature_contract"] == spec_hash(spec)
-    assert load(root, "ES_MODEL", dt.date(2024, 1, 31)).sessions == tuple(BEFORE[:4])
+    assert load(root, "ES_MODEL", dt.date(2024, 1, 17)).sessions == tuple(BEFORE[:4])
 
 
 # What cannot be frozen
@@ -247,9 +247,9 @@ def test_rows_of_another_making_than_lineage_tells_are_refused(root: Path) -> No
 
 def test_what_is_not_there_is_told(root: Path, tmp_path: Path) -> None:
     assert "allowed: ES_MODEL, TSLA_MODEL" in refused(root, model_id="SPY_MODEL")
-    assert "has no training row known before 2024-02-01" in refused(root, model_id="TSLA_MODEL")
+    assert "has no training row known before 2024-01-18" in refused(root, model_id="TSLA_MODEL")
     said = refused(root, dt.date(2024, 1, 8))
-    assert "720 rows of sessions on or after the run date (24 sessions)" in said
+    assert "360 rows of sessions on or after the run date (12 sessions)" in said
     assert "allowed: up to 2024-06-01 (UTC)" in refused(root, dt.date(2024, 6, 2))
     with pytest.raises(LakeError, match="no lake lies here yet"):
         take(tmp_path / "empty")
@@ -287,8 +287,8 @@ def test_a_frozen_file_that_was_touched_is_named(root: Path) -> None:
 
 def test_a_snapshot_that_is_not_there_names_those_that_are(root: Path) -> None:
     take(root)
-    with pytest.raises(ModelError, match="there are: 2024-02-01. Make it with: spymaster ml"):
-        load(root, "ES_MODEL", dt.date(2024, 2, 2))
+    with pytest.raises(ModelError, match=r"there are: 2024-01-18\. Make it with: spymaster ml"):
+        load(root, "ES_MODEL", dt.date(2024, 1, 19))
     with pytest.raises(ModelError, match="cannot name a folder"):
         load(root, "../ES_MODEL", RUN_DATE)
     with pytest.raises(LakeError, match="under a local root only"):
@@ -314,7 +314,7 @@ def deadly(path, real=folder.fsync):
     real(path)
 folder.fsync = deadly
 settings = Settings.load(None, root=str(root))
-freeze.freeze(Lake(root), settings, "ES_MODEL", dt.date(2024, 2, 1), {now})
+freeze.freeze(Lake(root), settings, "ES_MODEL", dt.date(2024, 1, 18), {now})
 """.replace("{now}", str(NOW))
 
 
@@ -327,12 +327,12 @@ def test_a_kill_leaves_a_whole_snapshot_or_none(root: Path, at: int, there: bool
     )  # fmt: skip
     assert ended.returncode == -9, ended.stderr
     beside = [p.name for p in snapshot_folder(root, "ES_MODEL", RUN_DATE).path.parent.iterdir()]
-    assert ("2024-02-01" in beside) == there
+    assert ("2024-01-18" in beside) == there
     assert len(beside) == 1
     assert take(root).made != there
     assert load(root, "ES_MODEL", RUN_DATE).features.shape == (30 * len(BEFORE), 298)
     parent = snapshot_folder(root, "ES_MODEL", RUN_DATE).path.parent
-    assert [p.name for p in parent.iterdir()] == ["2024-02-01"]
+    assert [p.name for p in parent.iterdir()] == ["2024-01-18"]
 
 
 def test_a_second_maker_is_refused_while_the_first_is_at_work(root: Path) -> None:
@@ -349,7 +349,7 @@ def test_what_mlflow_is_told(root: Path) -> None:
     made = mlflow_dataset(root, data)
     told = made.to_dict()
     assert made.digest == told["digest"] == data.checksum
-    assert told["name"] == "ES_MODEL/2024-02-01"
+    assert told["name"] == "ES_MODEL/2024-01-18"
     assert str(path / "vectors.parquet") in told["source"]
     assert made.profile == {"num_rows": len(data), "num_elements": len(data) * 299}
     assert made.schema.input_names() == [*data.names, "label"]

@@ -38,9 +38,7 @@ def run_sweep(
             bar.update(task, advance=1, description=_so_far(best))
 
         try:
-            done = sweep(
-                settings, model_id, run_date, trials, seed, time.time_ns, jobs, progress
-            )
+            done = sweep(settings, model_id, run_date, trials, seed, time.time_ns, jobs, progress)
         except KeyboardInterrupt:
             bar.stop()
             errors.print("interrupted; the same command goes on from the trials that are made.")

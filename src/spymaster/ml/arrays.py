@@ -69,9 +69,9 @@ class Model:
         if x.ndim != 2 or x.shape[1] != len(self.columns):
             raise ValueError(f"features of shape {x.shape}; allowed: (n, {len(self.columns)})")
         if len(x) <= _BLOCK:
-            return self._raw(self.arrays, x)
+            return np.asarray(self._raw(self.arrays, x))
         blocks = [self._raw(self.arrays, x[i : i + _BLOCK]) for i in range(0, len(x), _BLOCK)]
-        return np.concatenate(blocks)
+        return np.asarray(np.concatenate(blocks))
 
     def probabilities(self, features: F8) -> F8:
         """[n, k] -> [n, 3] in the order of OUTCOMES; at least FLOOR, sum 1, never NaN.
@@ -82,7 +82,7 @@ class Model:
         s -= s.max(axis=1, keepdims=True)
         e = np.exp(s)
         total = e[:, 0] + e[:, 1] + e[:, 2]
-        return FLOOR + (1 - 3 * FLOOR) * (e / total[:, None])
+        return np.asarray(FLOOR + (1 - 3 * FLOOR) * (e / total[:, None]))
 
 
 def linear(a: Mapping[str, NDArray[Any]], x: F8) -> F8:
@@ -143,7 +143,7 @@ def write(folder: Path, card: Mapping[str, Any], arrays: Mapping[str, NDArray[An
     whole = {**card, "digest": digest(card, arrays)}
     (folder / CARD).write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
     with open(folder / ARRAYS, "wb") as file:
-        np.savez(file, **dict(arrays))
+        np.savez(file, allow_pickle=False, **dict(arrays))
 
 
 def read(folder: str | Path, raw: Mapping[str, Raw] | None = None) -> Model:
@@ -162,7 +162,7 @@ if not __name__.startswith("spymaster."):  # here MLflow runs this file, inside 
     from mlflow.models import set_model
     from mlflow.pyfunc import PythonModel, PythonModelContext
 
-    class Served(PythonModel):  # type: ignore[misc]
+    class Served(PythonModel):
         """What a server calls: a frame with the model's columns in, a frame of outcomes out."""
 
         def load_context(self, context: PythonModelContext) -> None:

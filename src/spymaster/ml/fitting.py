@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from spymaster.errors import ModelError
 from spymaster.ml import histogram, lightgbm, logistic
 from spymaster.ml.arrays import F8, OUTCOMES, RAW
+from spymaster.ml.extra import needed
 
 _KINDS = {
     "logistic": ("linear", logistic.fit),
@@ -35,8 +36,6 @@ def fit(
     missing. An outcome that no row has gets one row of next to no weight. ModelError when the
     arrays do not compute what the library does, or when there is only one outcome.
     """
-    from threadpoolctl import threadpool_limits
-
     layout, learn = _KINDS[knobs["kind"]]
     if len(x) == 0 or len(np.unique(label)) < 2:
         raise ModelError(
@@ -47,7 +46,7 @@ def fit(
     weight = weight / weight.mean()
     absent = np.setdiff1d(np.arange(len(OUTCOMES)), label).astype(np.int8)
     rows = np.vstack([x, np.full((len(absent), x.shape[1]), np.nan)])
-    with threadpool_limits(limits=1):
+    with needed("threadpoolctl").threadpool_limits(limits=1):
         arrays, told = learn(
             knobs,
             rows,

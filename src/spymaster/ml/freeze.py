@@ -6,6 +6,7 @@ import datetime as dt
 import logging
 import uuid
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,7 +66,7 @@ def freeze(lake: Lake, settings: Settings, model_id: str, run_date: dt.date, now
 def _again(lake: Lake, folder: FrozenFolder, rows: TrainingRows) -> Frozen:
     """The snapshot that is there, if the lake still says the same."""
     there = open_snapshot(lake.root, rows.model_id, rows.run_date).manifest
-    content = _content(rows)
+    content = Content(_about(rows))
     for day, table in _sessions(rows):
         content.add(day, table)
     if content.checksum != there.checksum:
@@ -86,18 +87,14 @@ def _about(rows: TrainingRows) -> dict[str, object]:
     }
 
 
-def _content(rows: TrainingRows) -> Content:
-    return Content(_about(rows))
-
-
-def _sessions(rows: TrainingRows):  # type: ignore[no-untyped-def]
+def _sessions(rows: TrainingRows) -> Iterator[tuple[str, pa.Table]]:
     for table, vectors in rows.sessions():
         whole = frozen_rows(table, vectors, rows.contract.names)
         yield str(whole["session_date"][0].as_py()), whole
 
 
 def _write(stage: Path, rows: TrainingRows, now: int) -> Manifest:
-    content, counted = _content(rows), _Counted()
+    content, counted = Content(_about(rows)), _Counted()
     with Files(stage, rows.contract.names) as files:
         for day, table in _sessions(rows):
             content.add(day, table)

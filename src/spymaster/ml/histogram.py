@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from spymaster.ml import forest
 from spymaster.ml.arrays import F8, OUTCOMES
+from spymaster.ml.extra import needed
 from spymaster.ml.forest import LEFT, RIGHT, Node
 
 #: Few: 256 would cost four times as much and tell noise apart.
@@ -24,25 +25,27 @@ def fit(
     knobs: Mapping[str, Any], x: F8, label: NDArray[np.int8], weight: F8, seed: int
 ) -> tuple[dict[str, NDArray[Any]], F8]:
     """The model's arrays, and the scores that scikit-learn itself gives the rows."""
-    from sklearn.ensemble import HistGradientBoostingClassifier
-
     edges = [_edges(x[:, j]) for j in range(x.shape[1])]
     binned = np.full_like(x, np.nan)
     for j, e in enumerate(edges):
         known = ~np.isnan(x[:, j])
         binned[known, j] = np.searchsorted(e, x[known, j])
-    grown = HistGradientBoostingClassifier(
-        learning_rate=knobs["learning_rate"],
-        max_iter=int(knobs["rounds"]),
-        max_leaf_nodes=int(knobs["leaves"]),
-        max_depth=int(knobs["depth"]),
-        min_samples_leaf=max(1, round(knobs["leaf_share"] * len(x))),
-        l2_regularization=knobs["l2"],
-        max_bins=BINS,
-        max_features=knobs["columns"],
-        early_stopping=False,
-        random_state=seed,
-    ).fit(binned, label, sample_weight=weight)
+    grown = (
+        needed("sklearn.ensemble")
+        .HistGradientBoostingClassifier(
+            learning_rate=knobs["learning_rate"],
+            max_iter=int(knobs["rounds"]),
+            max_leaf_nodes=int(knobs["leaves"]),
+            max_depth=int(knobs["depth"]),
+            min_samples_leaf=max(1, round(knobs["leaf_share"] * len(x))),
+            l2_regularization=knobs["l2"],
+            max_bins=BINS,
+            max_features=knobs["columns"],
+            early_stopping=False,
+            random_state=seed,
+        )
+        .fit(binned, label, sample_weight=weight)
+    )
     trees = [_tree(tree.nodes, edges) for rounds in grown._predictors for tree in rounds]
     base = grown._baseline_prediction.reshape(len(OUTCOMES))
     return forest.arrays(base, trees, x.shape[1]), grown.decision_function(binned)
@@ -59,7 +62,7 @@ def _edges(column: F8) -> F8:
         return known
     at = np.ceil(np.arange(1, BINS) * len(known) / BINS).astype(np.intp) - 1
     ends = np.unique(known[at])
-    return ends[ends < known[-1]]
+    return np.asarray(ends[ends < known[-1]])
 
 
 def _tree(nodes: NDArray[np.void], edges: Sequence[F8]) -> list[Node]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from spymaster.errors import ModelError
 from spymaster.ml import forest
 from spymaster.ml.arrays import F8, OUTCOMES
+from spymaster.ml.extra import needed
 from spymaster.ml.forest import LEFT, RIGHT, ZERO, Node
 from spymaster.ml.histogram import BINS
 
@@ -21,8 +22,7 @@ def fit(
     knobs: Mapping[str, Any], x: F8, label: NDArray[np.int8], weight: F8, seed: int
 ) -> tuple[dict[str, NDArray[Any]], F8]:
     """The model's arrays, and the scores that LightGBM itself gives the rows."""
-    import lightgbm
-
+    lightgbm = needed("lightgbm")
     booster = lightgbm.train(
         {
             "objective": "multiclass",

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spymaster.ml.arrays import F8, OUTCOMES
+from spymaster.ml.extra import needed
 
 #: A column has an indicator of its own where it is missing in at least this share of the rows.
 _SOME = 0.005
@@ -23,9 +24,7 @@ def fit(
     A column is centred and scaled (by mean and deviation, or by median and quartiles), cut at
     `clip`, and where it is missing set to its centre; with `indicators`, being missing counts too.
     """
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.linear_model import LogisticRegression
-
+    learner = needed("sklearn.linear_model").LogisticRegression
     k = x.shape[1]
     known = np.isfinite(x)
     centre, inverse = _scale(np.where(known, x, np.nan), knobs["scaling"])
@@ -35,8 +34,8 @@ def fit(
     told = (share >= _SOME) & (share <= 1 - _SOME) & bool(knobs["indicators"])
     design = np.hstack([z, (~known[:, told]).astype(np.float64)])
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        found = LogisticRegression(C=1 / (knobs["alpha"] * len(x)), max_iter=300).fit(
+        warnings.simplefilter("ignore", needed("sklearn.exceptions").ConvergenceWarning)
+        found = learner(C=1 / (knobs["alpha"] * len(x)), max_iter=300).fit(
             design, label, sample_weight=weight
         )
     missing = np.zeros((k, len(OUTCOMES)))

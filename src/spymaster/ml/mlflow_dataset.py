@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +24,13 @@ def mlflow_dataset(root: str | Path, data: Dataset) -> Any:
     frame = pandas.DataFrame(data.features, columns=list(data.names), copy=False)
     labels = pandas.Series([OUTCOMES[code] for code in data.label], name=TARGET, dtype=object)
     folder = snapshot_folder(root, data.model_id, data.run_date).path
-    return mlflow_data.from_pandas(
-        pandas.concat([frame, labels], axis=1),
-        source=str(folder / VECTORS),
-        targets=TARGET,
-        name=f"{data.model_id}/{data.run_date.isoformat()}",
-        digest=data.checksum,
-    )
+    with warnings.catch_warnings():
+        # MLflow knows two kinds of local files, both the same, and warns that it takes the second.
+        warnings.filterwarnings("ignore", "The specified dataset source can be interpreted")
+        return mlflow_data.from_pandas(
+            pandas.concat([frame, labels], axis=1),
+            source=str(folder / VECTORS),
+            targets=TARGET,
+            name=f"{data.model_id}/{data.run_date.isoformat()}",
+            digest=data.checksum,
+        )

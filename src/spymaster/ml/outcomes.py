@@ -14,12 +14,14 @@ __all__ = ["FLOOR", "OUTCOMES", "PROBABILITIES", "floored"]
 PROBABILITIES = tuple(f"p_{name.lower()}" for name in OUTCOMES)
 #: No outcome is ever called impossible: the worst loss of a vector is 13.8 nats.
 FLOOR = 1e-6
+_ROUNDING = 1e-14
 
 
 def floored(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
     """Rows [n, 3] that are at least FLOOR and sum to one; raises ModelError for NaN or below zero.
 
-    What is above the floor gives up, in proportion, what lifts the rest to it.
+    What is above the floor gives up, in proportion, what lifts the rest to it. Floored rows stay
+    as they are, bit for bit.
 
     >>> floored(np.array([[2.0, 1.0, 1.0]])).tolist()
     [[0.5, 0.25, 0.25]]
@@ -40,7 +42,8 @@ def floored(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
             f"probabilities row {row} is {p[row].tolist()}; allowed: finite, not below zero, not "
             "all zero. A model must never answer NaN: impute what is missing before it."
         )
-    p = np.divide(p, total)
+    # A sum that is one but for rounding is left: dividing again would part equal probabilities.
+    p = np.where(abs(total - 1.0) > _ROUNDING, p / total, p)
     low = p < FLOOR
     if not low.any():
         return np.asarray(p)

@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from spymaster.ml.extra import needed
+
 ROUND = 4
 #: Trials drawn from the space itself before any are reasoned from: three rounds.
 STARTUP = 12
@@ -40,8 +42,7 @@ class Known:
 def space() -> Any:
     """Three kinds, each with knobs of its own; shares and penalties are per row, so that they
     mean the same however many rows there are."""
-    from hyperopt import hp
-
+    hp = needed("hyperopt").hp
     return hp.choice(
         "kind",
         [
@@ -76,11 +77,9 @@ def _boosting(hp: Any, kind: str) -> dict[str, Any]:
 
 def propose(seed: int, trial: int, known: Sequence[Known]) -> Proposal:
     """What trial `trial` tries, from all trials of the rounds before it, in order."""
-    from hyperopt import space_eval, tpe
-
     before = known[: trial // ROUND * ROUND]
     draws = np.random.default_rng([seed, trial]).integers(2**31 - 1, size=2)
-    (made,) = tpe.suggest(
+    (made,) = needed("hyperopt.tpe").suggest(
         [trial],
         _domain(),
         _trials(before),
@@ -89,15 +88,15 @@ def propose(seed: int, trial: int, known: Sequence[Known]) -> Proposal:
         verbose=False,
     )
     values = {label: float(v[0]) for label, v in sorted(made["misc"]["vals"].items()) if len(v)}
-    knobs = space_eval(space(), {label: _whole(v) for label, v in values.items()})
+    knobs = needed("hyperopt").space_eval(
+        space(), {label: _whole(v) for label, v in values.items()}
+    )
     return Proposal(values, {k: knobs[k] for k in sorted(knobs)}, int(draws[1]))
 
 
 @cache
 def _domain() -> Any:
-    from hyperopt.base import Domain
-
-    return Domain(_untried, space())
+    return needed("hyperopt.base").Domain(_untried, space())
 
 
 def _untried(_: Any) -> float:
@@ -106,15 +105,13 @@ def _untried(_: Any) -> float:
 
 def _trials(known: Sequence[Known]) -> Any:
     """The history as Hyperopt keeps it."""
-    from hyperopt import Trials
-    from hyperopt.base import JOB_STATE_DONE, JOB_STATE_ERROR
-
+    base = needed("hyperopt.base")
     labels = sorted(_domain().params)
-    trials = Trials()
+    trials = base.Trials()
     trials.insert_trial_docs(
         [
             {
-                "state": JOB_STATE_ERROR if one.loss is None else JOB_STATE_DONE,
+                "state": base.JOB_STATE_ERROR if one.loss is None else base.JOB_STATE_DONE,
                 "tid": tid,
                 "spec": None,
                 "result": {"status": "fail"}
@@ -125,9 +122,7 @@ def _trials(known: Sequence[Known]) -> Any:
                     "cmd": ("domain_attachment", "FMinIter_Domain"),
                     "workdir": None,
                     "idxs": {n: [tid] if n in one.values else [] for n in labels},
-                    "vals": {
-                        n: [_whole(one.values[n])] if n in one.values else [] for n in labels
-                    },
+                    "vals": {n: [_whole(one.values[n])] if n in one.values else [] for n in labels},
                 },
                 "exp_key": None,
                 "owner": None,

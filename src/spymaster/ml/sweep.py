@@ -12,10 +12,10 @@ import datetime as dt
 import json
 import logging
 import uuid
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -76,20 +76,17 @@ def sweep(
 
     `now` is the wall clock in ns. Raises ModelError for a snapshot or split that is not there or
     another one's, a store that does not answer, or when no trial succeeded; LakeError when
-    another sweep is at work on this root.
+    another sweep of this model is at work.
     """
     root = settings.root
     cut, _ = freeze_split(root, model_id, run_date, settings.ml.split)
-    with Lease(Place(root), uuid.uuid4().hex, now, "ml-sweep") as lease:
+    with Lease(Place(root), uuid.uuid4().hex, now, f"sweep/{model_id}") as lease:
         lease.swept()  # what a killed one left is found by its name, below
         data = load(root, model_id, run_date)
         kept = TrialLog(root, identity(data, cut, seed))
         store = Store(settings, model_id)
         parent = _parent(store, kept, settings, data, cut, seed)
-        told = {
-            int(run.data.tags[TRIAL])
-            for run in store.ended({SWEEP: kept.key, ROLE: "trial"})
-        }
+        told = {int(run.data.tags[TRIAL]) for run in store.ended({SWEEP: kept.key, ROLE: "trial"})}
         records: list[Record] = []
         made = 0
         for record, new in _trials(kept, data, cut, root, seed, trials, jobs):
@@ -160,7 +157,9 @@ def _parent(
         return str(found[0].info.run_id)
     name = f"sweep {data.run_date} seed {seed}"
     run = str(found[0].info.run_id) if found else store.start(name, tags)
-    store.dataset(run, mlflow_dataset(settings.root, data))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of MLflow, that it knows a folder in two ways
+        store.dataset(run, mlflow_dataset(settings.root, data))
     params = {
         "model_id": data.model_id,
         "run_date": data.run_date,

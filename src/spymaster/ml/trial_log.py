@@ -24,8 +24,8 @@ Record = dict[str, Any]
 
 #: Whose sources decide what a trial comes to.
 _CODE = (
-    "arrays", "calibration", "candidate", "fitting", "forest", "histogram", "lightgbm", "logistic", "metrics",
-    "outcomes", "search", "trial", "trust",
+    "arrays", "calibration", "candidate", "fitting", "forest", "histogram", "lightgbm", "logistic",
+    "metrics", "outcomes", "search", "trial", "trust",
 )  # fmt: skip
 _LIBRARIES = ("hyperopt", "lightgbm", "numpy", "scikit-learn", "scipy")
 _WALL_CLOCK = ("started_ms", "ended_ms")
