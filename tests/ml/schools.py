@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import pyarrow as pa
 
+from spymaster.contracts.arrow import arrow_schema
 from spymaster.lake import Lake
 from spymaster.ml import arrays
 from spymaster.ml.candidate import candidate
 from spymaster.ml.dataset import Dataset, load
 from spymaster.ml.freeze import freeze
 from spymaster.ml.model import save_model
-from spymaster.ml.shuffle import shuffled
+from spymaster.ml.shuffle import shuffle_outcomes
 from spymaster.ml.split_file import freeze_split
 from spymaster.ml.sweep import MODEL
 from spymaster.ml.tracking import ROLE, Store
 from spymaster.settings import Settings
-from spymaster.stages.vector_spec import lookback_spec, spec_hash
+from spymaster.stages.vector_spec import lookback_spec
 from tests.ml import lakes
 
 ES = "ES_MODEL"
 FIRST, LATER = dt.date(2024, 5, 1), dt.date(2024, 7, 1)
-#: Noon of the day after the last session that any test makes.
+#: 2024-07-02, after every session that a test makes.
 NOW = 1_719_900_000_000_000_000
 KNOBS = {"kind": "logistic", "alpha": 1.0, "scaling": "standard", "clip": 6.0, "indicators": False}
 
@@ -53,7 +55,7 @@ def learn(root: Path, *, alpha: float = 1.0, shuffle: bool = False, **card: Any)
     data, cut = load(root, ES, FIRST), freeze_split(root, ES, FIRST)[0]
     train = data.of(cut.train)
     if shuffle:
-        train = shuffled(train, seed=1)
+        train = replace(train, label=shuffle_outcomes(train.label, train.episode, 1))
     told = {
         "snapshot": data.checksum,
         "run_date": FIRST.isoformat(),
@@ -78,10 +80,6 @@ def stream(lake: Lake, day: dt.date, spec: str) -> None:
     rows = lakes.rows_of(day, spec, episodes=1, vectors=1).to_pylist()
     kept = {n: v for n, v in rows[0].items() if n in lake.table("gold.setup_vectors_stream").names}
     with lake.writer("gold.setup_vectors_stream") as writer:
-        import pyarrow as pa
-
-        from spymaster.contracts.arrow import arrow_schema
-
         table = lake.table("gold.setup_vectors_stream")
         writer.write(pa.Table.from_pylist([kept], arrow_schema(table)))
     lake.append("gold.setup_vectors_stream", writer.parts)
@@ -91,13 +89,11 @@ def certify(lake: Lake, day: dt.date, *, equal: bool = True, vectors: int = 1, a
     """A certificate of a streamed session."""
     row: dict[str, Any] = dict.fromkeys(lake.table("gold.parity").names)
     row |= {"session_date": day, "underlier": "ES", "against": "capture", "checked_at": at}
-    row |= {"equal": equal, "vectors": vectors, "rows": "{}", "differences": [], "code_version": "c1"}
+    row |= {
+        "equal": equal,
+        "vectors": vectors,
+        "rows": "{}",
+        "differences": [],
+        "code_version": "c1",
+    }
     lake.append_rows("gold.parity", [row])
-
-
-def contract(root: Path) -> str:
-    return spec_hash(lookback_spec(settings(root).of("ES")))
-
-
-def noise(rows: int) -> np.ndarray[Any, np.dtype[np.float64]]:
-    return np.random.default_rng(0).standard_normal((rows, 298))

@@ -66,7 +66,9 @@ def test_noise_is_no_better_than_the_prior() -> None:
         rows, _ = market(strength=0.0, seed=seed)
         random = np.random.default_rng([seed, 1])
         own = SHARES * np.exp(random.normal(0, 0.1, (len(rows.label), 3)))
-        passed += "better than the prior" not in names(gate(own, {"the prior": prior(rows)}, rows, HOW))
+        passed += "better than the prior" not in names(
+            gate(own, {"the prior": prior(rows)}, rows, HOW)
+        )
     assert passed <= 6  # 40 * 0.05 and three deviations
 
 
