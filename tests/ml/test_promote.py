@@ -22,6 +22,7 @@ from spymaster.ml import promote as promote_file
 from spymaster.ml.check import failed
 from spymaster.ml.freeze import freeze
 from spymaster.ml.looks import looks
+from spymaster.ml.model import load_scorer
 from spymaster.ml.promote import Verdict, promote, roll_back
 from spymaster.ml.registry import Registry, seen_until
 from spymaster.stages.vector_spec import lookback_spec
@@ -271,6 +272,37 @@ def test_a_promotion_killed_before_the_alias_moved_is_finished_by_the_next(schoo
         go(school, school.rival)
     assert alias(school) == school.rival
     assert roll_back(settings(school.root), ES, "it was killed", now) == ("1", "2")
+
+
+def test_a_registered_model_is_what_mlflow_serves(school: School) -> None:
+    import mlflow
+
+    registry = Registry(settings(school.root), ES)
+    own = registry.scorer(school.good)
+    x = np.random.default_rng(0).standard_normal((3, len(own.columns)))
+    before = mlflow.get_tracking_uri(), mlflow.get_registry_uri()
+    try:
+        mlflow.set_tracking_uri(registry.uri)
+        mlflow.set_registry_uri(registry.uri)
+        served = load_scorer(f"models:/{ES}/{school.good}")
+    finally:
+        mlflow.set_tracking_uri(before[0])
+        mlflow.set_registry_uri(before[1])
+    assert served.version == school.good
+    assert np.array_equal(served.probabilities(x), own.probabilities(x))
+
+
+def test_of_two_that_change_the_champion_at_once_only_one_does(
+    school: School, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow, quick = _champions(school), _champions(school)
+    slow.promote("1", "look", "for the test", NOW)
+    seen = slow.changes()
+    quick.promote("2", "look", "for the test", NOW)
+    monkeypatch.setattr(champions_file.Champions, "changes", lambda _: seen)
+    with pytest.raises(ModelError, match="change 2 of its champion was made by somebody else"):
+        slow._note("promoted", "3", "1", "look", "for the test", NOW)
+    assert [r["version"] for r in ledger(school)] == ["1", "2"]
 
 
 def test_one_promotion_at_a_time(school: School) -> None:

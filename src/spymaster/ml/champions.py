@@ -80,9 +80,10 @@ class Champions:
         reason: str,
         now: int,
     ) -> None:
+        number = len(self.changes()) + 1
         row = {
             "model_id": self.model_id,
-            "number": len(self.changes()) + 1,
+            "number": number,
             "at": now,
             "event": event,
             "version": version,
@@ -91,7 +92,12 @@ class Champions:
             "reason": reason,
             "code_version": code_version(),
         }
-        self.lake.append_rows(PROMOTIONS, [row])
+        # Where a lease has no locks (an object store), the number is what only one can have.
+        if not self.lake.append_rows(PROMOTIONS, [row], (self.model_id, number)).written:
+            raise ModelError(
+                f"{self.model_id}: change {number} of its champion was made by somebody else at "
+                "this moment. See: spymaster ml models"
+            )
 
 
 def stack(changes: list[dict[str, Any]]) -> list[str]:

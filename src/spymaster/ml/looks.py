@@ -16,11 +16,12 @@ from __future__ import annotations
 import datetime as dt
 import json
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from spymaster.errors import ModelError
 from spymaster.lake import Lake
 from spymaster.lake.lineage import code_version
 from spymaster.ml.check import Check, failed
@@ -73,11 +74,11 @@ def look(
     """Look at the test sessions `data`: written before the block runs, and again as it ends.
 
     Put the checks into `checks` within the block; a look without any decides nothing, and costs as
-    much. What breaks off stays `begun`, and counts. Hold the model's promotion lease, or two
-    looks may take the same number.
+    much. What breaks off stays `begun`, and counts. Raises ModelError when two begin at once.
     """
     sessions = [day.isoformat() for day in data.sessions]
-    number = 1 + len(overlapping(lake, data.model_id, sessions))
+    before = looks(lake, data.model_id)
+    number = 1 + len(overlapping(before, sessions))
     begun = Look(
         {
             "look_id": uuid.uuid4().hex,
@@ -100,15 +101,27 @@ def look(
             "code_version": code_version(),
         }
     )
-    lake.append_rows(LOOKS, [begun.row])
+    # Where a lease has no locks (an object store), only one of two at a time is written.
+    if not lake.append_rows(LOOKS, [begun.row], (data.model_id, 1 + len(before))).written:
+        raise ModelError(
+            f"{data.model_id}: somebody else began a look at this moment; nothing was looked at. "
+            "Run the command again when it has ended."
+        )
     yield begun
     lake.append_rows(LOOKS, [_ended(begun)])
 
 
-def overlapping(lake: Lake, model_id: str, sessions: Sequence[str]) -> list[dict[str, Any]]:
-    """The looks begun for a model that share a session with these."""
+def overlapping(
+    looks: Sequence[Mapping[str, Any]], sessions: Sequence[str]
+) -> list[Mapping[str, Any]]:
+    """The looks that share a session with these.
+
+    >>> made = [{"sessions": ["2024-01-02", "2024-01-03"]}, {"sessions": ["2024-01-04"]}]
+    >>> len(overlapping(made, ["2024-01-03", "2024-01-08"]))
+    1
+    """
     asked = set(sessions)
-    return [r for r in looks(lake, model_id) if asked & set(r["sessions"])]
+    return [row for row in looks if asked & set(row["sessions"])]
 
 
 def looks(lake: Lake, model_id: str) -> list[dict[str, Any]]:
