@@ -362,7 +362,9 @@ def test_the_command_line_promotes_refuses_lists_and_rolls_back(
     assert code == 0
     assert "ES_MODEL: 3 versions" in said
     assert "TSLA_MODEL: 0 versions" in said
-    assert "refused; better than the prior; better than the baseline; better than champion 1" in said
+    assert (
+        "refused; better than the prior; better than the baseline; better than champion 1" in said
+    )
     assert "rolled back: 1 (before: 2); calls everything a BREAK" in said
 
 
