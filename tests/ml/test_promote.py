@@ -292,6 +292,18 @@ def test_a_registered_model_is_what_mlflow_serves(school: School) -> None:
     assert np.array_equal(served.probabilities(x), own.probabilities(x))
 
 
+def test_a_version_or_a_model_that_is_not_there_names_those_that_are(school: School) -> None:
+    with pytest.raises(ModelError, match=r"no version 9 in .*there are: 1, 2, 3\."):
+        go(school, "9")
+    with pytest.raises(ModelError, match="'NQ_MODEL' is no model of these settings"):
+        promote(settings(school.root), "NQ_MODEL", now)
+    with pytest.raises(ModelError, match="no model in .*Make one with: spymaster ml sweep"):
+        Registry(settings(school.root), "TSLA_MODEL").newest_run()
+    assert Registry(settings(school.root), ES).newest_run() == (
+        Registry(settings(school.root), ES).version(school.fool).run_id
+    )
+
+
 def test_of_two_that_change_the_champion_at_once_only_one_does(
     school: School, monkeypatch: pytest.MonkeyPatch
 ) -> None:
