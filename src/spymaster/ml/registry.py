@@ -12,7 +12,7 @@ from spymaster.errors import ModelError
 from spymaster.ml.extra import needed
 from spymaster.ml.model import Scorer, load_scorer
 from spymaster.ml.sweep import MODEL
-from spymaster.ml.tracking import ROLE, Store
+from spymaster.ml.tracking import ROLE, Store, tracking_uri
 from spymaster.settings import Settings
 
 CHAMPION, CHALLENGER = "champion", "challenger"
@@ -38,8 +38,8 @@ class Registry:
 
     def __init__(self, settings: Settings, model_id: str) -> None:
         self.model_id = model_id
-        self._store = Store(settings, model_id)
-        self.uri = self._store.uri
+        self.uri = tracking_uri(settings)
+        self._settings = settings
         self._error: type[Exception] = needed("mlflow.exceptions").MlflowException
         with self._told():
             self._client = needed("mlflow").MlflowClient(self.uri, self.uri)
@@ -81,7 +81,8 @@ class Registry:
 
     def newest_run(self) -> str:
         """The run of the model that was swept last; ModelError when there is none."""
-        done = [r for r in self._store.runs({ROLE: "model"}) if r.info.status == "FINISHED"]
+        runs = Store(self._settings, self.model_id).runs({ROLE: "model"})
+        done = [r for r in runs if r.info.status == "FINISHED"]
         if not done:
             raise ModelError(
                 f"{self.model_id}: no model in {self.uri}. Make one with: spymaster ml sweep "
