@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from spymaster.scoring.server import serve
 
 from spymaster.errors import ModelError
+from spymaster.scoring.server import serve
 from spymaster.settings import ServingSettings
 from tests.e2e.runner import HOME, environment
 
@@ -157,6 +157,8 @@ class Road:
                 except OSError:
                     return
                 if not data or self._loses(data):
+                    with suppress(OSError):
+                        client.shutdown(socket.SHUT_RDWR)  # its reader holds the socket open
                     return
                 client.sendall(data)
 

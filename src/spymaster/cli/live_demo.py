@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import signal
 import subprocess
 import sys
 import time
@@ -16,7 +17,6 @@ import numpy as np
 
 from spymaster.bus import open_bus
 from spymaster.cli.console import tell
-from spymaster.cli.status import show_status
 from spymaster.contracts.event import NS
 from spymaster.engines.parity import certify, streamed_sessions
 from spymaster.engines.stream.live import LiveEngine
@@ -46,8 +46,16 @@ def live_replay(folder: Path, files: Sequence[Path]) -> dict[str, Any]:
     tell(
         f"   {counters.records:,} records streamed, sessions: {', '.join(counters.sessions_ended)}"
     )
+    sessions = _certificates(settings)
+    history = _against_history(folder, root)
+    tell(f"   and the streamed vectors against those of step 2: {history}")
+    return {"sessions": sessions, "history": history, "records": counters.records}
+
+
+def _certificates(settings: Settings) -> dict[str, dict[str, Any]]:
+    """Certify every session that was streamed, and tell of each; by underlier and date."""
     sessions = {}
-    for name, date in streamed_sessions(Lake(root)):
+    for name, date in streamed_sessions(Lake(settings.root)):
         certificate = certify(settings, name, date)
         rows = sum(a for a, _ in certificate.difference.rows.values())
         verdict = "equal" if certificate.equal else "DIFFERENT"
@@ -58,37 +66,76 @@ def live_replay(folder: Path, files: Sequence[Path]) -> dict[str, Any]:
         }
         tell(f"   certificate of {name} {date}: {verdict}, {rows:,} rows, "
              f"{certificate.row['vectors']:,} vectors")  # fmt: skip
-    history = _against_history(folder, root)
-    tell(f"   and the streamed vectors against those of step 2: {history}")
-    return {"sessions": sessions, "history": history, "records": counters.records}
+    return sessions
 
 
 def rehearse(
     files: Sequence[Path], settings: Settings, config: Path | None, speed: str, every_s: float
 ) -> None:
-    """Gateway, ingestors and engine as processes, their status every so often, until Ctrl-C.
+    """Gateway, ingestors and engine as processes, and how they are every so often, until Ctrl-C.
 
     Plays from just before the first session whose windows lie in the files. Ends by itself when
-    the files are at their end and all of them is streamed. SourceError when one of them fails.
+    the files are at their end and all of them is streamed; then each session gets its
+    certificate. SourceError when one of them fails, or the root holds a stream already.
     """
     root = Path(settings.root)
+    if streamed_sessions(Lake(root)) or (root / "run").exists():
+        raise SourceError(
+            f"{root}: a stream lies here already, and a rehearsal begins with nothing. Name an "
+            "empty folder with --root, or remove this one."
+        )
     datasets, begin = _played(files, settings)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    tell(f"playing {len(files)} files at {speed} into {root}: gateway -> official client -> "
+         "ingestor -> bus -> engine; Ctrl-C ends it")  # fmt: skip
     with _Children(config) as children:
         address = children.gateway(files, speed, begin)
         for name in datasets:
             told = ("--dataset", name, "--root", str(root), "--gateway", address)
             children.start(f"ingest {name}", "ingest", "--once", *told)
         children.start("live", "live", "--root", str(root))
-        tell(f"playing {len(files)} files at {speed} into {root}; Ctrl-C ends it")
         try:
-            while children.alive("live"):
-                time.sleep(every_s)
-                show_status(settings, as_json=False)
-                fed = [children.ended(f"ingest {name}") for name in datasets]
-                if all(fed) and _drained(root):
-                    break
+            _watch(children, [f"ingest {name}" for name in datasets], root, every_s)
         except KeyboardInterrupt:
             tell("draining")
+    if not _certificates(settings):
+        tell("   no session was played to its end")
+    tell(f"   look at it: spymaster status --root {root}; spymaster explain HASH --root {root}")
+
+
+def _watch(children: _Children, ingestors: Sequence[str], root: Path, every_s: float) -> None:
+    """Tell how far it is, until all that the files held is streamed."""
+    fed_at: int | None = None
+    said: set[str] = set()
+    while not (fed_at and _drained(root, fed_at)):
+        time.sleep(min(every_s, 1.0) if fed_at else every_s)
+        for line in _progress(root):
+            if line not in said:
+                tell(line)
+                said.add(line)
+        if children.ended("live"):
+            return
+        if fed_at is None and all(children.ended(name) for name in ingestors):
+            fed_at = time.time_ns()
+
+
+def _progress(root: Path) -> list[str]:
+    """What went wrong, and one line: the feed's time, and how far each process is."""
+    statuses = read_statuses(root)
+    parts, last, lines = [], 0, []
+    for told in statuses:
+        text = (
+            f"{told['process']} {told.get('state', '?')}, {int(told.get('records') or 0):,} records"
+        )
+        if told["process"] == "live" and "behind_messages" in told:
+            open_ = ", ".join(told["sessions"]) or "none"
+            text += f", {told['vectors']:,} vectors, open sessions: {open_}"
+        parts.append(text)
+        last = max(last, int(told.get("last_ts_recv") or 0))
+        if told.get("last_error"):
+            lines.append(f"   {told['process']} says: {told['last_error']}")
+    at = f"{np.datetime64(last, 'ns').astype('datetime64[s]')}Z" if last else "no record yet"
+    return [*lines, f"   {at}: {'; '.join(parts) or 'the processes are starting'}"]
 
 
 def _played(files: Sequence[Path], settings: Settings) -> tuple[list[str], int | None]:
@@ -107,10 +154,13 @@ def _played(files: Sequence[Path], settings: Settings) -> tuple[list[str], int |
     return sorted(datasets), min(begins, default=None)
 
 
-def _drained(root: Path) -> bool:
-    """The engine has read all that the topic has."""
+def _drained(root: Path, since: int) -> bool:
+    """The engine has read all that the topic has had since then, ns UTC; it looks each second."""
     return any(
-        s["process"] == "live" and s.get("state") == "live" and s.get("behind_messages") == 0
+        s["process"] == "live"
+        and s.get("state") == "live"
+        and s.get("behind_messages") == 0
+        and s["written_at"] > since + 3 * NS
         for s in read_statuses(root)
     )
 
@@ -162,9 +212,6 @@ class _Children:
         if code:
             raise SourceError(f"{name} failed (exit code {code}); what it said stands above")
         return code == 0
-
-    def alive(self, name: str) -> bool:
-        return self._running[name].poll() is None
 
     def __enter__(self) -> _Children:
         return self

@@ -123,7 +123,7 @@ def rehearse(
     config: Config = None,
     root: Root = None,
 ) -> None:
-    """Play files as a live day: gateway, ingestor and engine as processes, their status as it goes.
+    """Play files as a live day: gateway, ingestor and engine as processes, and the certificate.
 
     Example: spymaster rehearse ./market/*.dbn.zst --speed 60x --root ./rehearsal
     """

@@ -19,7 +19,6 @@ from spymaster.settings.base import (
 class ServingSettings(Frozen):
     """The scoring endpoint: where it listens, with whose key, which versions, and its limits.
 
-    `registry`: any MLflow URI in place of the root's own.
     `deployments`: names to versions or @aliases of the model in the registry. `traffic`: percent of
     the requests that name no deployment; all to the first by default. `watch_s`: between two looks
     at the aliases. `kept_versions`: how many that no deployment serves stay loaded.
@@ -36,7 +35,6 @@ class ServingSettings(Frozen):
     vault_secret: str = ""
     vault_ca: str = ""
     vault_strict: bool = True
-    registry: str = ""
     deployments: dict[Name, Name] = Field(default_factory=lambda: {"blue": "@champion"})
     traffic: dict[Name, Percent] = Field(default_factory=dict)
     watch_s: Positive = 5.0
