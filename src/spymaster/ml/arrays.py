@@ -108,7 +108,7 @@ def trees(a: Mapping[str, NDArray[Any]], x: F8) -> F8:
     for _ in range(int(a["depth"])):
         right = flat[start + column[node]] > threshold[node]
         node = child[2 * node + right]
-    leaves = a["value"][node].reshape(n, -1, len(OUTCOMES))
+    leaves = a["value"][node].reshape(n, len(a["root"]) // len(OUTCOMES), len(OUTCOMES))
     base = np.broadcast_to(a["base"], (n, 1, len(OUTCOMES)))
     return np.ascontiguousarray(np.add.accumulate(np.concatenate([base, leaves], 1), 1)[:, -1])
 
