@@ -1,0 +1,1 @@
+"""Learning: frozen data, its split, judges, baselines, and what comes of them."""
