@@ -59,23 +59,31 @@ def information(
     """
     seconds = timeout_bars * _BAR_S
     steps, start = _steps(seconds, touch_ticks / barrier_ticks)
-    ahead = _outcomes_ahead(steps, seconds, timeout_bars)
-    shares = [chances[start] for chances, _ in ahead[0]]
-    prior = (shares[0] + shares[1]) / 2
+    ahead = _worth_ahead(steps, seconds, timeout_bars)
     right = (1.0 + strength) / 2
-    standing = [np.zeros(len(steps[0])) for _ in steps]
+    shares, losses, weight = np.zeros((2, 3)), np.zeros(3), 0.0
+    standing = [np.zeros(len(step)) for step in steps]
     for f in standing:
         f[start] = 1.0
-    losses, weight = np.zeros(3), 0.0
+    at_stake = []
     for second in range(seconds + _TO_CLOSE_S):
-        if second in ahead and second:
-            mass, loss = _losses(standing, ahead[second], prior, right)
-            losses += loss
-            weight += mass
-        standing = [f @ step[:, 1:-1] for f, step in zip(standing, steps, strict=True)]
+        if second in ahead:
+            at_stake.append(
+                [f[:, None] * worth for f, worth in zip(standing, ahead[second], strict=True)]
+            )
+        for i, step in enumerate(steps):
+            shares[i, _BREAK] += standing[i] @ step[:, -1]
+            shares[i, _REJECT] += standing[i] @ step[:, 0]
+            standing[i] = standing[i] @ step[:, 1:-1]
+    shares[:, _CHOP] = [f.sum() for f in standing]
+    prior = shares.mean(axis=0)
+    for stake in at_stake:
+        mass, loss = _losses(stake, prior, right)
+        losses += loss
+        weight += mass
     losses /= weight
-    given = [tuple(float(x) for x in share) for share in shares]
-    return Information((given[0], given[1]), *(float(x) for x in losses))  # type: ignore[arg-type]
+    up, down = ((float(s[0]), float(s[1]), float(s[2])) for s in shares)
+    return Information((up, down), *losses.tolist())
 
 
 def _steps(seconds: int, touch: float) -> tuple[list[Array], int]:
@@ -99,62 +107,45 @@ def _normal_cdf(x: Array) -> Array:
     return np.array(flat).reshape(x.shape)
 
 
-def _outcomes_ahead(
-    steps: list[Array], seconds: int, timeout_bars: int
-) -> dict[int, list[tuple[Array, Array]]]:
-    """Standing at a bar's close (or at 0): the outcomes' chances, [cell, 3], for each z.
+def _worth_ahead(steps: list[Array], seconds: int, timeout_bars: int) -> dict[int, list[Array]]:
+    """At each bar's close: the outcomes' chances by where the walk stands, [cell, 3], for each z.
 
-    Beside them the same, each worth 1 / vectors of the episode that ends so.
+    Each outcome counts for 1 / vectors of an episode that ends so: that is a vector's weight.
     """
-    n = len(steps[0])
-    chances, worth = ([np.zeros((n, 3)) for _ in steps] for _ in range(2))
-    for i in range(len(steps)):
-        chances[i][:, _CHOP] = 1.0
-        worth[i][:, _CHOP] = 1.0 / timeout_bars
+    worth = [np.zeros((len(step), 3)) for step in steps]
+    for w in worth:
+        w[:, _CHOP] = 1.0 / timeout_bars
     found = {}
-    for second in range(seconds + _TO_CLOSE_S - 1, -1, -1):
-        vectors = math.ceil(max(0, second + 1 - _TO_CLOSE_S) / _BAR_S)
-        each = 1.0 / vectors if vectors else 0.0
-        for i, step in enumerate(steps):
-            chances[i] = _before(step, chances[i], 1.0)
-            worth[i] = _before(step, worth[i], each)
-        if second == 0 or (second - _TO_CLOSE_S) % _BAR_S == 0 and second >= _TO_CLOSE_S:
-            found[second] = list(zip(chances, worth, strict=True))
+    for second in range(seconds + _TO_CLOSE_S - 1, _TO_CLOSE_S - 1, -1):
+        each = 1.0 / math.ceil((second + 1 - _TO_CLOSE_S) / _BAR_S)
+        worth = [_before(step, w, each) for step, w in zip(steps, worth, strict=True)]
+        if (second - _TO_CLOSE_S) % _BAR_S == 0:
+            found[second] = worth
     return found
 
 
 def _before(step: Array, then: Array, each: float) -> Array:
-    """What was worth `then` a second later, and `each` once decided, is worth now."""
+    """What is worth `then` a second later, and `each` once decided, is worth now."""
     now = np.asarray(step[:, 1:-1] @ then)
     now[:, _BREAK] += step[:, -1] * each
     now[:, _REJECT] += step[:, 0] * each
     return now
 
 
-def _losses(
-    standing: list[Array], ahead: list[tuple[Array, Array]], prior: Array, right: float
-) -> tuple[float, Array]:
-    """Weight and losses (prior, baseline, informed) of the vectors at one bar's close."""
-    chances = [c for c, _ in ahead]
-    seen = _mixed(standing, chances, 0.5)
-    mass, losses = 0.0, np.zeros(3)
-    for w, weight_of_first in enumerate((right, 1.0 - right)):
-        told = _mixed(standing, chances, weight_of_first)
-        for z, (_, worth) in enumerate(ahead):
-            share = 0.5 * (right if z == w else 1.0 - right)
-            at_stake = share * standing[z][:, None] * worth
-            mass += float(at_stake.sum())
-            losses -= [float((at_stake * _log(p)).sum()) for p in (prior, seen, told)]
-    return mass, losses
+def _losses(stake: list[Array], prior: Array, right: float) -> tuple[float, Array]:
+    """Weight and losses (prior, baseline, informed) of the vectors at one bar's close.
+
+    `stake`: for each z the weight at each place with each outcome.
+    """
+    up, down = (0.5 * s for s in stake)
+    seen = up + down
+    told = (right * up + (1.0 - right) * down, (1.0 - right) * up + right * down)
+    losses = [-float((seen @ np.log(prior)).sum()), _loss(seen), _loss(told[0]) + _loss(told[1])]
+    return float(seen.sum()), np.array(losses)
 
 
-def _mixed(standing: list[Array], chances: list[Array], first: float) -> Array:
-    """The outcomes' chances for who knows where the walk stands, and z = +1 with chance `first`."""
-    up, down = first * standing[0], (1.0 - first) * standing[1]
-    total = up + down
-    belief = np.divide(up, total, out=np.full_like(up, 0.5), where=total > 0)[:, None]
-    return np.asarray(belief * chances[0] + (1.0 - belief) * chances[1])
-
-
-def _log(p: Array) -> Array:
-    return np.log(np.maximum(p, 1e-12))
+def _loss(joint: Array) -> float:
+    """The log-loss of who knows, at each place, how much weight each outcome has there."""
+    total = joint.sum(axis=1, keepdims=True)
+    share = np.divide(joint, total, out=np.ones_like(joint), where=joint > 0)
+    return -float((joint * np.log(share)).sum())
