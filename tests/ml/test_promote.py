@@ -297,7 +297,7 @@ def test_a_version_or_a_model_that_is_not_there_names_those_that_are(school: Sch
         go(school, "9")
     with pytest.raises(ModelError, match="'NQ_MODEL' is no model of these settings"):
         promote(settings(school.root), "NQ_MODEL", now)
-    with pytest.raises(ModelError, match="no model in .*Make one with: spymaster ml sweep"):
+    with pytest.raises(ModelError, match=r"no model in .*Make one with: spymaster ml sweep"):
         Registry(settings(school.root), "TSLA_MODEL").newest_run()
     assert Registry(settings(school.root), ES).newest_run() == (
         Registry(settings(school.root), ES).version(school.fool).run_id
