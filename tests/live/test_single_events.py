@@ -21,24 +21,8 @@ from tests.e2e.runner import Runner
 from tests.e2e.scenes import SHORT, market, records, rows, short
 from tests.live.posting import post
 from tests.live.streamed import TABLES, whole_sessions
+from tests.users_event import EVENT
 
-#: The user's own event, of design and documents.
-EVENT: dict[str, Any] = {
-    "event_time": 1705000000000000000,
-    "ingest_time": 1705000000000000000,
-    "venue": "GLBX.MDP3",
-    "symbol": 12345,
-    "instrument_type": "FUT",
-    "underlier": "ES",
-    "contract_id": "ESH6",
-    "action": "T",
-    "order_id": 1,
-    "side": "B",
-    "price": 5000.0,
-    "size": 1,
-    "sequence": 1,
-    "payload": "{}",
-}
 LACKS = "the event lacks"
 
 

@@ -127,7 +127,7 @@ def rehearse(
 
     Example: spymaster rehearse ./market/*.dbn.zst --speed 60x --root ./rehearsal
     """
-    from spymaster.cli.live_demo import rehearse as play
+    from spymaster.cli.rehearse import rehearse as play
 
     play(files, Settings.load(config, root=root), config, speed, every)
 

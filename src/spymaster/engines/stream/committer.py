@@ -123,11 +123,17 @@ def commit(lake: Lake, epochs: EpochLog, cut: Cut, pipeline: Pipeline) -> None:
         "offsets": json.dumps(dict(cut.offsets)),
         "state": cut.state.digest,
     }
-    for name in pipeline.tables:
-        app = (f"{pipeline.app}/{name}", cut.e)
-        epochs.check()
-        if rows := cut.made.rows(name):
-            lake.append_rows(name, rows, app=app, info=info)
-        else:
-            lake.append(name, parts.get(name, []), app=app, info=info)
+    try:
+        for name in pipeline.tables:
+            app = (f"{pipeline.app}/{name}", cut.e)
+            epochs.check()
+            if rows := cut.made.rows(name):
+                lake.append_rows(name, rows, app=app, info=info)
+            else:
+                lake.append(name, parts.get(name, []), app=app, info=info)
+    except BaseException:
+        # Whoever replays the epoch makes its files anew; one that was replaced leaves none behind.
+        for name, made in parts.items():
+            lake.discard(name, made)
+        raise
     epochs.save(cut.state)
