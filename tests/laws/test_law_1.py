@@ -24,6 +24,7 @@ CONTRACTS = {
     ".lineage",
     ".numpy_dtype",
     ".scores",
+    ".learning",
 }
 
 _IMPORT = """

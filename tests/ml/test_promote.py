@@ -29,7 +29,10 @@ from spymaster.stages.vector_spec import lookback_spec
 from tests.ml import lakes, schools
 from tests.ml.schools import ES, FIRST, LATER, NOW, now, settings
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+pytestmark = [
+    pytest.mark.slow,  # most of it MLflow's start
+    pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning"),  # MLflow's
+]
 SESSIONS = 48
 
 

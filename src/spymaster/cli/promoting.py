@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 import time
+from contextlib import nullcontext
 
 from rich.table import Table
 
-from spymaster.cli.console import tell, tell_table
+from spymaster.cli.console import errors, tell, tell_table
 from spymaster.errors import ModelError
 from spymaster.lake import Lake
 from spymaster.ml.champions import PROMOTIONS
@@ -25,7 +26,9 @@ def run_promote(
     settings: Settings, model_id: str, version: str | None, run_date: dt.date | None
 ) -> None:
     """Promote; a line per check. A refusal is a ModelError."""
-    made = promote(settings, model_id, time.time_ns, version=version, run_date=run_date)
+    shown = errors.status("opening MLflow's store, then judging") if errors.is_terminal else None
+    with shown or nullcontext():
+        made = promote(settings, model_id, time.time_ns, version=version, run_date=run_date)
     for check in made.checks:
         tell(check.line())
     if not made.promoted:
