@@ -91,7 +91,7 @@ def linear(a: Mapping[str, NDArray[Any]], x: F8) -> F8:
     z = (np.where(known, x, a["centre"]) - a["centre"]) * a["inverse"]
     z = np.clip(z, -a["clip"], a["clip"])
     parts = np.where(known[:, :, None], z[:, :, None] * a["weight"], a["missing"])
-    return np.add.accumulate(parts, axis=1)[:, -1] + a["intercept"]
+    return np.asarray(np.add.accumulate(parts, axis=1)[:, -1] + a["intercept"])
 
 
 def trees(a: Mapping[str, NDArray[Any]], x: F8) -> F8:
