@@ -23,6 +23,7 @@ CONTRACTS = {
     ".gold",
     ".lineage",
     ".numpy_dtype",
+    ".scores",
 }
 
 _IMPORT = """

@@ -156,3 +156,8 @@ class Store:
                 f"{self.uri}: MLflow's store does not answer as it should ({first}). Correct "
                 "[ml] tracking_uri, or what is wrong there, and run the same command again"
             ) from error
+
+
+def stored(settings: Settings) -> bool:
+    """Is there a store yet? One that the settings name is taken to be there."""
+    return bool(settings.ml.tracking_uri) or (_under(settings) / "mlflow.db").exists()
