@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from spymaster.ml.arrays import FORMAT, OUTCOMES, F8, Model, digest
+from spymaster.ml.arrays import F8, FORMAT, OUTCOMES, Model, digest
 from spymaster.ml.extra import needed
 from spymaster.ml.fitting import fit, form
 from spymaster.ml.model import save_model
