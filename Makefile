@@ -59,6 +59,7 @@ check: install
 bench: install
 	$(BIN)/python -m bench.history
 	$(BIN)/python -m bench.live --write
+	$(BIN)/python -m bench.serving --write
 
 lock:
 	@test -x $(BIN)/uv || { $(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install -q uv; }

@@ -185,6 +185,6 @@ def test_a_client_that_does_not_read_is_cut_off(service: Running) -> None:
             ended = events[0][1] & (select.POLLHUP | select.POLLERR)
             if not ended:
                 asked = asked[one.send(asked) :]
-                assert asked, "every request was read"
+                waiting.modify(one, select.POLLOUT if asked else 0)
     with service.client(AUTHORIZED) as client:
         assert client.post("/score", content=body(ROWS)).status_code == 200

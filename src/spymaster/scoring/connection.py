@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -66,11 +68,19 @@ def protocol(settings: ServingSettings) -> type[HttpToolsProtocol]:
         def pause_writing(self) -> None:
             super().pause_writing()
             self._taken()
-            self._response = self.loop.call_later(settings.response_s, self.transport.abort)
+            self._response = self.loop.call_later(settings.response_s, self._cut)
 
         def resume_writing(self) -> None:
             super().resume_writing()
             self._taken()
+
+        def _cut(self) -> None:
+            """Reset: a plain close would leave the system trying to send what nobody reads."""
+            reset = struct.pack("ii", 1, 0)
+            self.transport.get_extra_info("socket").setsockopt(
+                socket.SOL_SOCKET, socket.SO_LINGER, reset
+            )
+            self.transport.abort()
 
         def _expect(self) -> None:
             self._arrived()
