@@ -24,10 +24,11 @@ from spymaster.contracts.event import NS
 from spymaster.contracts.scores import SCORE, SCORE_OUTCOME
 from spymaster.engines.stream.live import LiveEngine
 from spymaster.lake import Lake
+from spymaster.market import calendars
 from spymaster.market.sessions import session
 from spymaster.ml.baseline import Prior
 from spymaster.ml.dataset import load
-from spymaster.ml.learning_market import MIDDLE, SETTINGS, learning_market, learning_settings
+from spymaster.ml.learning_market import SETTINGS, STRONG, learning_market, learning_settings
 from spymaster.ml.metrics import judge
 from spymaster.ml.outcomes import OUTCOMES, PROBABILITIES
 from spymaster.ml.registry import CHAMPION, Registry
@@ -36,7 +37,7 @@ from spymaster.scoring.lines import Running, lines_of
 from spymaster.settings import Settings
 
 MODEL = "ES_MODEL"
-_TRIALS, _SEED = 12, 7
+_SESSIONS, _TRIALS, _SEED = 56, 4, 7
 
 
 def learn(folder: Path) -> dict[str, Any]:
@@ -54,10 +55,12 @@ def learn(folder: Path) -> dict[str, Any]:
 
     settings = learning_settings(folder / "learning-data")
     tell("7. a market to learn from: short sessions with many episodes")
-    made = simulate_shown(folder / "learning-market", learning_market(MIDDLE))
+    market = learning_market(STRONG, _SESSIONS)
+    made = simulate_shown(folder / "learning-market", market)
     days = by_day(made.files)
-    known, certified, last = days[:-2], days[-2], days[-1]
-    tell(f"   {made.records:,} records in {len(days)} sessions; the last two will come live")
+    certified, last = [day for day in days if _whole(settings, day[0])][-2:]
+    known = [day for day in days if day[0] < certified[0]]
+    tell(f"   {made.records:,} records of {_SESSIONS} sessions; two of them will come live")
     took("simulate")
     with engine(settings) as run:
         report = run.run([path for _, files in known for path in files], jobs=2)
@@ -98,6 +101,14 @@ def by_day(files: Sequence[Path]) -> list[tuple[dt.date, list[Path]]]:
         assert found is not None
         days.setdefault(dt.date.fromisoformat(found[1]), []).append(path)
     return sorted(days.items())
+
+
+def _whole(settings: Settings, date: dt.date) -> bool:
+    """Is this the date of a session, and of no half one?"""
+    es = settings.of("ES")
+    return (
+        calendars.on_or_after(es.calendar, date).date == date and not session(es, "ES", date).short
+    )
 
 
 def _stream(day: tuple[dt.date, list[Path]], settings: Settings) -> None:
