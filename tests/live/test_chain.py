@@ -54,7 +54,7 @@ SCENES = {
         short,
         {"ES": {"parent": ["ES.FUT"]}},
         2,
-        {"embedded": (EACH, ALL), "kafka": (EACH, ALL)},
+        {"embedded": (ALL,), "kafka": (EACH,)},
     ),
     "a stock": Played(
         lambda out: market(out, 1, 4_000, SHORT, underlier="TSLA"),

@@ -33,6 +33,8 @@ from tests.e2e.scenes import NS, SHORT, market, mbo, records, rewrite, rows, sho
 from tests.live.scenes_live import KEY, assert_same, expected, live_settings, read_topic
 from tests.live.streamed import TABLES, once, streams_differ
 
+pytestmark = pytest.mark.slow
+
 CME = "GLBX.MDP3"
 EVE, DAY = date(2024, 1, 8), date(2024, 1, 9)  #: two sessions; the files' events are of the second
 MIDDLE = 1_704_810_900 * NS  #: 14:35 UTC, five minutes into the trigger window

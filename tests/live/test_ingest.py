@@ -181,6 +181,19 @@ def test_two_venues_in_one_process(files: list[Path], tmp_path: Path) -> None:
     assert {m.venue for m in read.marks[0]} == {CME, NASDAQ}
 
 
+def test_ingestor_that_died_before_its_first_note_leaves_no_gap(
+    files: list[Path], tmp_path: Path
+) -> None:
+    """It was not yet written down when records came: the gateway knows how far it can replay."""
+    with Gateway(files, at_end="close", key=KEY, faults=[Fault("close", 9_000)]) as gateway:
+        settings = live_settings(tmp_path, short(tmp_path), gateway.port)
+        ingest(settings, CME, once=True)
+        (tmp_path / f"lake/checkpoints/ingest/{CME}/topic.json").unlink()
+        ingest(settings, CME, once=True)
+    assert_same(read_topic(settings).rows, wanted(settings, files))
+    assert not rows(tmp_path, "bronze.gaps")
+
+
 def test_bad_key_is_told_at_once_and_never_shown(
     files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -97,7 +97,7 @@ def test_every_table_is_made_from_its_contract_for_every_engine(tmp_path, name):
     assert not protocol.reader_features
     assert not protocol.writer_features
     kept = {"delta.appendOnly": "true"} if table.append else {}
-    if name == "bronze.stream" or (name.endswith("_stream") and "inference" not in name):
+    if name == "bronze.stream" or name.endswith("_stream"):
         kept["delta.logRetentionDuration"] = "interval 1 days"
     assert made.metadata().configuration == kept
     assert made.metadata().description == table.meaning

@@ -276,9 +276,10 @@ class ScoringLoop:
                 last = asked = time.monotonic()
                 due = self._every_s == 0 or self._intake.waiting
             self._maybe_cut()
-            if leaving and not self._intake.waiting:
+            if leaving and not self._intake.waiting and self._intake.at_end:
                 return
-            if self._quiet_s is not None and time.monotonic() - last > self._quiet_s:
+            silent = time.monotonic() - last
+            if self._quiet_s is not None and silent > self._quiet_s and self._intake.at_end:
                 return
 
     def _read(self, messages: Sequence[Message]) -> list[Told]:

@@ -34,6 +34,12 @@ class Intake:
         """Messages have come that are not yet part of an intent."""
         return any(self._queue.values())
 
+    @property
+    def at_end(self) -> bool:
+        """All that the topic has was taken: a broker may be slow to give its first message."""
+        begins, ends = self._bus.begins(self._topic), self._bus.ends(self._topic)
+        return all(max(self.offsets[p], begins[p]) >= end for p, end in ends.items())
+
     def fill(self, timeout: float) -> None:
         """Take what has come; wait for it, where nothing waits already, `timeout` seconds."""
         for message in self._reader.poll(timeout=0 if self.waiting else timeout):

@@ -285,7 +285,8 @@ class LiveEngine:
                 last = time.monotonic()
             self._maybe_cut()
             self._look()
-            if self._quiet_s is not None and time.monotonic() - last > self._quiet_s:
+            silent = time.monotonic() - last
+            if self._quiet_s is not None and silent > self._quiet_s and self._intake.at_end:
                 return
 
     def _look(self) -> None:

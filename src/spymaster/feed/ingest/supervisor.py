@@ -216,7 +216,8 @@ class Supervisor:
         tail = self._flow.tail
         if not tail.ts_recv:
             return Ask(None), None
-        silent = self._now() - self.told.arrived
+        # Killed before its first note it does not know since when; the gateway tells.
+        silent = self._now() - self.told.arrived if self.told.arrived else 0
         horizon = self._settings.feed.horizon_hours
         if self._aged_out or silent > horizon * _HOUR:
             return Ask(None), "no connection for longer than the feed can be replayed"
