@@ -10,7 +10,7 @@ STAMP := $(VENV)/.installed-$(shell cat pyproject.toml constraints.txt | cksum |
 
 help:
 	@echo "make demo       the whole way on a simulated market, in ./demo"
-	@echo "make live       a simulated day as a live feed, 60 times as fast, in ./rehearsal"
+	@echo "make live       a simulated day as a live feed, 300 times as fast (some 3 minutes), in ./rehearsal"
 	@echo "make test       install what the tests need, then make check and all tests"
 	@echo "make test-fast  the tests that take seconds"
 	@echo "make soak       120 faults at drawn times and named points; SPYMASTER_SOAK=N for N"
@@ -38,7 +38,8 @@ demo: install
 
 live: install
 	test -d rehearsal/market || $(BIN)/spymaster simulate rehearsal/market --sessions 1
-	$(BIN)/spymaster rehearse rehearsal/market/*.dbn.zst --root rehearsal/data
+	rm -rf rehearsal/data
+	$(BIN)/spymaster rehearse rehearsal/market/*.dbn.zst --speed 300x --root rehearsal/data
 
 test: debian check
 	$(BIN)/python -m pytest -n 2 --dist loadfile
@@ -47,7 +48,7 @@ test-fast: install
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
 
 soak: install
-	SPYMASTER_SOAK=$${SPYMASTER_SOAK:-120} $(BIN)/python -m pytest -s tests/e2e/test_soak.py tests/e2e/test_damage.py
+	SPYMASTER_SOAK=$${SPYMASTER_SOAK:-120} $(BIN)/python -m pytest -s tests/e2e/test_soak.py tests/e2e/test_damage.py tests/live/test_live_soak.py tests/live/test_chain_soak.py
 
 check: install
 	$(BIN)/ruff format --check src tests bench

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import logging
-import os
 import random
 import re
-import shutil
 import sqlite3
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -21,6 +17,9 @@ from spymaster.bus.embedded import FILE
 from spymaster.errors import BusError, ContractError
 from spymaster.settings import Settings
 from tests.bus.children import lines, start, take, value
+from tests.small_disk import disk, remount
+
+__all__ = ["disk"]
 
 HOUR = 3_600_000_000_000
 DAY_ONE = 1_700_000_000_000_000_000
@@ -332,27 +331,8 @@ def test_root_that_is_no_folder_of_this_machine_is_refused(tmp_path: Path) -> No
         open_bus(plan(tmp_path / "file"))
 
 
-@pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Path]:
-    """A small file system of its own; skips where none can be mounted."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mount = shutil.which("mount")
-    if mount is None or os.geteuid() != 0:
-        pytest.skip("mounting needs root and mount(8)")
-    made = subprocess.run([mount, "-t", "tmpfs", "-o", "size=4m", "none", place],
-                          capture_output=True)  # fmt: skip
-    if made.returncode:
-        pytest.skip(f"this machine does not let us mount: {made.stderr.decode().strip()}")
-    yield place
-    subprocess.run(["umount", place], check=True)
-
-
-def remount(disk: Path, how: str) -> None:
-    subprocess.run(["mount", "-o", f"remount,{how}", disk], check=True)
-
-
 def test_full_disk_is_told_and_the_same_producer_goes_on_when_there_is_room(disk: Path) -> None:
+    remount(disk, "size=4m")
     with open_bus(plan(disk / "root")) as bus, bus.producer("test") as producer:
         bus.create("t", 1)
         sent = 0

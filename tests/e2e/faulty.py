@@ -169,20 +169,33 @@ def _child(asked: dict[str, Any]) -> int:
     return code
 
 
+def _forked(asked: dict[str, Any]) -> int:
+    pid = os.fork()
+    if not pid:
+        code = 99
+        with contextlib.suppress(BaseException):
+            code = _child(asked)
+        os._exit(code)
+    return pid
+
+
 def serve() -> None:
-    """{"argv", "out", "fault", "counts"} per line; answers with the pid, and then the exit code."""
+    """{"argv", "out", "fault", "counts", "behind"} per line; answers with pid, then exit code.
+
+    `behind`: without waiting for its end, of which {"reap": pid} tells.
+    """
     warm_up()
     print(json.dumps({"ready": True}), flush=True)
     for line in sys.stdin:
-        pid = os.fork()
-        if not pid:
-            code = 99
-            with contextlib.suppress(BaseException):
-                code = _child(json.loads(line))
-            os._exit(code)
-        print(json.dumps({"pid": pid}), flush=True)
-        _, status = os.waitpid(pid, 0)
-        print(json.dumps({"code": os.waitstatus_to_exitcode(status)}), flush=True)
+        asked = json.loads(line)
+        if "reap" in asked:
+            pid = asked["reap"]
+        else:
+            pid = _forked(asked)
+            print(json.dumps({"pid": pid}), flush=True)
+        if not asked.get("behind"):
+            _, status = os.waitpid(pid, 0)
+            print(json.dumps({"code": os.waitstatus_to_exitcode(status)}), flush=True)
 
 
 if __name__ in ("__main__", "__mp_main__"):  # the driver, and the workers that it spawns

@@ -38,6 +38,7 @@ class Runner:
 
     def __init__(self, folder: Path) -> None:
         self._folder, self._n = folder, 0
+        self._outs: dict[int, Path] = {}
         self._server = subprocess.Popen(
             [sys.executable, "-m", "tests.e2e.faulty"],
             cwd=HOME, env=environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
@@ -67,6 +68,24 @@ class Runner:
     def run(self, *argv: str | Path, **more: Any) -> Ended:
         self.start(*argv, **more)
         return self.wait()
+
+    def begin(self, *argv: str | Path) -> int:
+        """Start a command beside others; its pid, by which `said` and `reap` know it."""
+        pid = self.start(*argv, behind=True)
+        self._outs[pid] = self._out
+        return pid
+
+    def said(self, pid: int) -> str:
+        """What a command that was begun has said so far."""
+        path = self._outs[pid]
+        return path.read_text() if path.exists() else ""
+
+    def reap(self, pid: int) -> Ended:
+        """Wait for the end of a command that was begun."""
+        assert self._server.stdin is not None
+        self._server.stdin.write(json.dumps({"reap": pid}) + "\n")
+        self._server.stdin.flush()
+        return Ended(self._answer()["code"], self.said(pid))
 
     def close(self) -> None:
         assert self._server.stdin is not None

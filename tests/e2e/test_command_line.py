@@ -32,6 +32,8 @@ NOTHING_HAPPENED = {
     "silver.session_summary": {"missing"},
     "lineage": {"epoch"},
     "gold.parity": set(TABLES["gold.parity"].names),
+    "gold.test_looks": set(TABLES["gold.test_looks"].names),
+    "gold.promotions": set(TABLES["gold.promotions"].names),
 }
 #: The same of the live part. A label is known later than its vector travels.
 LIVE_NOTHING = {

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
@@ -16,6 +13,9 @@ from spymaster.lake.diff import diff
 from tests.e2e.runner import HOME, environment, loose
 from tests.e2e.scenes import SHORT, market, run
 from tests.e2e.scenes import short as settings
+from tests.small_disk import disk, remount
+
+__all__ = ["disk"]
 
 
 @pytest.fixture(scope="module")
@@ -26,26 +26,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (out / "spymaster.toml").write_text(settings(out / "nowhere").to_toml())
     run(settings(out / "calm"), files)
     return out
-
-
-@pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Path]:
-    """A small file system of its own; skips where none can be mounted."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mount = shutil.which("mount")
-    if mount is None or os.geteuid() != 0:
-        pytest.skip("mounting needs root and mount(8)")
-    made = subprocess.run([mount, "-t", "tmpfs", "-o", "size=64m", "none", place],
-                          capture_output=True)  # fmt: skip
-    if made.returncode:
-        pytest.skip(f"this machine does not let us mount: {made.stderr.decode().strip()}")
-    yield place
-    subprocess.run(["umount", place], check=True)
-
-
-def remount(disk: Path, how: str) -> None:
-    subprocess.run(["mount", "-o", f"remount,{how}", disk], check=True)
 
 
 def command(folder: Path, disk: Path) -> tuple[int, str]:

@@ -23,6 +23,8 @@ CONTRACTS = {
     ".gold",
     ".lineage",
     ".numpy_dtype",
+    ".scores",
+    ".learning",
 }
 
 _IMPORT = """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,38 @@ from spymaster.feed.topic import TOPIC
 from spymaster.lake import Lake
 from spymaster.settings import Settings
 from tests.bus.broker import Broker
+from tests.e2e.scenes import configured, market, mbo, records, rewrite
 
 KEY = "db-0123456789abcdefghijklmnopqrs"
+#: A quarter of an hour after midnight UTC, where a day's file begins.
+WINDOWS = {
+    "bars": "19:01-19:15",
+    "premarket": "19:01-19:05",
+    "opening_range": "19:05-19:06",
+    "focus": "19:01-19:15",
+    "trigger": "19:05-19:15",
+    "regular": "19:05-19:15",
+}
+NIGHT = date(2024, 1, 9)
+BEGIN = 1_704_758_400 * 10**9  #: its midnight, ns UTC
+UNTIL = BEGIN + 930 * 10**9  #: half a minute past the session's end
+
+
+def night(root: Path) -> Settings:
+    """A session of fourteen minutes."""
+    return configured(root, WINDOWS, {"scale": "fixed", "barrier_ticks": 12, "approach_bars": 8})
+
+
+def a_night(folder: Path) -> list[Path]:
+    """One UTC day's definitions, and its records until the session has ended."""
+    made = market(folder, 1, 9_000, WINDOWS, NIGHT)
+    mine = [path for path in made if "20240109" in path.name]
+    (path,) = mbo("mbo", mine)
+    whole = records(path)
+    kept = whole[whole["ts_recv"] < UNTIL]
+    assert kept["ts_recv"].max() > UNTIL - 20 * 10**9
+    rewrite(path, path, kept)
+    return mine
 
 
 def fed(settings: Settings, port: int, symbols: Mapping[str, Mapping[str, list[str]]]) -> Settings:

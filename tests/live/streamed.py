@@ -6,10 +6,13 @@ import json
 from collections import Counter
 from pathlib import Path
 
+import pyarrow as pa
+
 from spymaster.contracts.stream import SUFFIX
 from spymaster.lake import Lake
-from spymaster.lake.diff import diff
+from spymaster.lake.diff import Difference, diff
 from spymaster.settings import Settings
+from tests.e2e.scenes import held
 
 TABLES = (
     "silver.mbo_normalized", "silver.orderbook_state", "silver.bar_5s", "silver.level_book",
@@ -17,6 +20,9 @@ TABLES = (
     "silver.contract_day", "silver.session_summary", "gold.feature_series", "gold.setup_vectors",
     "gold.labels",
 )  # fmt: skip
+
+#: What makes a record the one that it is, however often it comes.
+IDENTITY = ("contract_id", "instrument_id", "ts_recv", "is_snapshot", "event_index")
 
 AT_THE_END = ("silver.contract_day", "silver.session_summary")
 
@@ -37,19 +43,15 @@ def whole_sessions(root: Path) -> list[dict[str, str]]:
     ]
 
 
-def compare(
-    streamed: Path, history: Path, unended: str = "", *, bronze: bool = True
-) -> dict[str, int]:
-    """Every table of every whole session is the same facts in both; rows of each table.
+def compare(streamed: Path, history: Path, unended: str = "") -> dict[str, int]:
+    """The topic's records and every table of every whole session are the same facts in both.
 
-    `unended`: a session that its feed does not reach the end of; all but its last word is there.
-    `bronze`: the topic's records too; not where captures overlap.
+    Returns rows of each table. `unended`: a session that its feed does not reach the end of; all
+    but its last word is there.
     """
-    compared: Counter[str] = Counter()
-    if bronze:
-        found = diff(Lake(history), Lake(streamed), ("bronze.mbo", "bronze.stream"))
-        assert found.equal, str(found)
-        compared["bronze.mbo"] = found.rows["bronze.mbo / bronze.stream"][0]
+    found = diff(Lake(history), Lake(streamed), ("bronze.mbo", "bronze.stream"))
+    assert found.equal, str(found)
+    compared = Counter({"bronze.mbo": found.rows["bronze.mbo / bronze.stream"][0]})
     sessions = whole_sessions(streamed)
     if unended:
         sessions.append({"session_date": unended})
@@ -63,3 +65,24 @@ def compare(
             assert found.equal, f"{where}: {found}"
             compared[name] += found.rows[f"{name} / {name}{SUFFIX}"][0]
     return compared
+
+
+def streams_differ(a: Path, b: Path) -> Difference:
+    """What is not the same in two streams: every fact of every table of their sessions."""
+    found = Difference()
+    for name in TABLES:
+        found.tables.update(diff(Lake(a), Lake(b), name + SUFFIX).tables)
+    return found
+
+
+def once(root: Path) -> tuple[pa.Table, int]:
+    """bronze.stream with every record once, as it came first; how many came again."""
+    table = held(root, "bronze.stream").sort_by(
+        [("topic_partition", "ascending"), ("topic_offset", "ascending")]
+    )
+    table = table.filter(table["action"].is_valid())
+    names = zip(*(table[name].to_pylist() for name in IDENTITY), strict=True)
+    first: dict[tuple[object, ...], int] = {}
+    for i, name in enumerate(names):
+        first.setdefault(name, i)
+    return table.take(list(first.values())), table.num_rows - len(first)

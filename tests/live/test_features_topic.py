@@ -16,7 +16,11 @@ from spymaster.engines.stream.live import LiveEngine
 from tests.e2e.scenes import SHORT, market, rows, short
 from tests.live.posting import post
 
-TABLES = {"vector": "gold.setup_vectors_stream", "series": "gold.feature_series_stream"}
+TABLES = {
+    "vector": "gold.setup_vectors_stream",
+    "outcome": "gold.labels_stream",
+    "series": "gold.feature_series_stream",
+}
 
 
 def plain(value: Any) -> Any:
@@ -39,7 +43,7 @@ def test_every_message_is_its_row_and_fits_its_schema(tmp_path: Path) -> None:
             found = []
             while len(found) < sum(ends.values()):
                 found += reader.poll()
-    told: dict[str, list[str]] = {"vector": [], "series": []}
+    told: dict[str, list[str]] = {kind: [] for kind in TABLES}
     for kind, lines in told.items():
         schema = json_schema(MESSAGES[f"features_gold.{kind}"])
         validator = jsonschema.Draft202012Validator(schema)
@@ -50,6 +54,7 @@ def test_every_message_is_its_row_and_fits_its_schema(tmp_path: Path) -> None:
                 assert m.key == row["contract_id"]
                 lines.append(json.dumps(row, sort_keys=True))
     assert len(told["vector"]) > 20
+    assert len(told["outcome"]) > 20
     assert len(told["series"]) > 400
     for kind, name in TABLES.items():
         stored = [

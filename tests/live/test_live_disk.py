@@ -16,8 +16,8 @@ from spymaster.lake import Lake
 from spymaster.lake.diff import diff
 from tests.e2e.runner import Runner, loose
 from tests.e2e.scenes import SHORT, market, short
-from tests.e2e.test_full_disk import disk, remount
 from tests.live.posting import post
+from tests.small_disk import disk, remount
 
 __all__ = ["disk"]
 

@@ -8,47 +8,22 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from datetime import date
 from pathlib import Path
 
 import pytest
 
-from spymaster.settings import Settings
 from tests.bus.broker import Broker
 from tests.e2e.runner import environment
-from tests.e2e.scenes import configured, market, mbo, records, rewrite, rows, run
-from tests.live.chain import KEY, ended, fed, on_bus
+from tests.e2e.scenes import rows, run
+from tests.live.chain import KEY, NIGHT, a_night, ended, fed, night, on_bus
 from tests.live.streamed import compare
 
 pytestmark = pytest.mark.slow
 
-#: A quarter of an hour after midnight UTC, where a day's file begins.
-WINDOWS = {
-    "bars": "19:01-19:15",
-    "premarket": "19:01-19:05",
-    "opening_range": "19:05-19:06",
-    "focus": "19:01-19:15",
-    "trigger": "19:05-19:15",
-    "regular": "19:05-19:15",
-}
-UNTIL = 1_704_759_330 * 10**9  #: 2024-01-09 00:15:30 UTC
-DAY = date(2024, 1, 9)
-
-
-def night(root: Path) -> Settings:
-    return configured(root, WINDOWS, {"scale": "fixed", "barrier_ticks": 12, "approach_bars": 8})
-
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """One UTC day's definitions, and its records until the session has ended."""
-    made = market(tmp_path_factory.mktemp("market"), 1, 9_000, WINDOWS, DAY)
-    mine = [path for path in made if "20240109" in path.name]
-    (path,) = mbo("mbo", mine)
-    kept = records(path)
-    rewrite(path, path, kept[kept["ts_recv"] < UNTIL])
-    assert kept["ts_recv"][kept["ts_recv"] < UNTIL].max() > UNTIL - 20 * 10**9
-    return mine
+    return a_night(tmp_path_factory.mktemp("market"))
 
 
 class Processes:
@@ -121,7 +96,7 @@ def test_a_market_at_a_hundred_times_its_speed_is_history_as_soon_as_it_has_ende
     assert "ingest    GLBX.MDP3" in processes.end("ingest")
     assert "2024-01-09 ended; its certificate" in processes.end("live")
     assert "replay    1 connections" in processes.end("replay")
-    proof = processes.start("parity", "--config", config, "--session", str(DAY))
+    proof = processes.start("parity", "--config", config, "--session", str(NIGHT))
     assert proof.wait(120) == 0, processes.said("parity")
     assert "ES 2024-01-09 against the capture: equal" in processes.said("parity")
     run(night(tmp_path / "history"), files)

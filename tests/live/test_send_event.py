@@ -13,27 +13,20 @@ from spymaster.cli.send_event import SCHEMA, check, example, send_event
 from spymaster.errors import ContractError
 from spymaster.settings import Settings
 from tests.live.scenes_live import read_topic
-
-#: As the user wrote it.
-THE_EVENT = {
-    "event_time": 1705000000000000000, "ingest_time": 1705000000000000000, "venue": "GLBX.MDP3",
-    "symbol": 12345, "instrument_type": "FUT", "underlier": "ES", "contract_id": "ESH6",
-    "action": "T", "order_id": 1, "side": "B", "price": 5000.0, "size": 1, "sequence": 1,
-    "payload": "{}",
-}  # fmt: skip
+from tests.users_event import EVENT
 
 
 def test_the_users_event_goes_out_as_it_is_and_with_changes(tmp_path: Path) -> None:
     settings = Settings(root=str(tmp_path / "root"))
     file = tmp_path / "event.json"
-    file.write_text(json.dumps(THE_EVENT))
+    file.write_text(json.dumps(EVENT))
     send_event(settings, str(file), {})
     send_event(settings, str(file), {"price": 5000.25, "side": None})
     send_event(settings, None, {})
     events = [dict(single.event) for single in read_topic(settings).singles]
-    assert events[0] == THE_EVENT
-    assert events[1] == {**THE_EVENT, "price": 5000.25}
-    assert set(events[2]) == set(THE_EVENT)
+    assert events[0] == EVENT
+    assert events[1] == {**EVENT, "price": 5000.25}
+    assert set(events[2]) == set(EVENT)
 
 
 WRONG: list[tuple[dict[str, Any], str]] = [
@@ -57,7 +50,7 @@ RIGHT: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize(("change", "said"), WRONG)
 def test_what_the_schema_refuses_is_told(change: dict[str, Any], said: str) -> None:
-    event = {**THE_EVENT, **change}
+    event = {**EVENT, **change}
     assert not jsonschema.Draft202012Validator(SCHEMA).is_valid(event)
     with pytest.raises(ContractError) as caught:
         check(event, "it")
@@ -68,12 +61,12 @@ def test_what_the_schema_refuses_is_told(change: dict[str, Any], said: str) -> N
 
 @pytest.mark.parametrize("change", RIGHT)
 def test_what_the_schema_allows_is_allowed(change: dict[str, Any]) -> None:
-    event = {**THE_EVENT, **change}
+    event = {**EVENT, **change}
     jsonschema.Draft202012Validator(SCHEMA).validate(event)
     check(event, "it")
 
 
-@pytest.mark.parametrize("name", list(THE_EVENT))
+@pytest.mark.parametrize("name", list(EVENT))
 def test_every_missing_field_is_named(name: str) -> None:
     event = {k: v for k, v in example(1).items() if k != name}
     with pytest.raises(ContractError, match=f"{name} is missing"):

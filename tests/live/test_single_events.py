@@ -11,32 +11,18 @@ from typing import Any
 import pytest
 
 from spymaster.bus import open_bus
+from spymaster.contracts.stream import SUFFIX
 from spymaster.engines.stream.live import LiveEngine
-from spymaster.errors import SourceError
-from spymaster.feed.topic import TOPIC, Single, encode
+from spymaster.feed.topic import TOPIC, Gap, Single, encode
+from spymaster.lake import Lake
+from spymaster.lake.diff import diff
 from spymaster.settings import Settings
 from tests.e2e.runner import Runner
-from tests.e2e.scenes import SHORT, market, rows, short
+from tests.e2e.scenes import SHORT, market, records, rows, short
 from tests.live.posting import post
-from tests.live.streamed import whole_sessions
+from tests.live.streamed import TABLES, whole_sessions
+from tests.users_event import EVENT
 
-#: The user's own event, of design and documents.
-EVENT: dict[str, Any] = {
-    "event_time": 1705000000000000000,
-    "ingest_time": 1705000000000000000,
-    "venue": "GLBX.MDP3",
-    "symbol": 12345,
-    "instrument_type": "FUT",
-    "underlier": "ES",
-    "contract_id": "ESH6",
-    "action": "T",
-    "order_id": 1,
-    "side": "B",
-    "price": 5000.0,
-    "size": 1,
-    "sequence": 1,
-    "payload": "{}",
-}
 LACKS = "the event lacks"
 
 
@@ -227,9 +213,36 @@ def test_broken_events_are_put_aside_with_their_reason_and_the_stream_goes_on(
     assert whole_sessions(tmp_path / "root") == whole_sessions(tmp_path / "calm") != []
 
 
-def test_message_that_says_to_be_ours_and_is_not_ends_the_stream_with_its_place(
-    tmp_path: Path,
+def test_batch_that_cannot_be_read_is_put_aside_and_its_books_are_not_believed(
+    files: list[Path], tmp_path: Path
 ) -> None:
-    publish(short(tmp_path), b"{}", kind="mark")
-    with pytest.raises(SourceError, match=r"mbo_raw\[0\] at 0: not a message of mbo_raw"):
-        stream(short(tmp_path))
+    """As if the feed had told a gap there; a foreign kind and a broken mark cost nothing more."""
+    days = [p for p in files if "definition" not in p.name]
+    ts = records(days[-1])["ts_recv"]
+    middle = int(ts[len(ts) // 2])
+    before = int(ts[ts <= middle].max())
+    gap = Gap("GLBX.MDP3", before, before, "a message of the topic cannot be read")
+    roots = {"broken": b"\0 no batch", "told": b""}
+    for name, value in roots.items():
+        settings = short(tmp_path / name)
+        with open_bus(settings) as bus:
+            post(bus, settings, files, 500, until=middle)
+        if value:
+            publish(settings, value, kind="batch", venue="GLBX.MDP3", batch_id="x", upto="1")
+            publish(settings, b"{}", kind="mark")
+            publish(settings, b"{}", kind="of another program")
+        else:
+            publish(settings, encode(gap)[0], **encode(gap)[1])
+        with open_bus(settings) as bus:
+            post(bus, settings, files, 500, since=middle + 1)
+        assert stream(settings)
+    found = rows(tmp_path / "broken", "bronze.quarantine")
+    assert [bytes.fromhex(r["raw"]) for r in found] == [roots["broken"], b"{}", b"{}"]
+    assert "not a message of mbo_raw (kind batch)" in found[0]["reason"]
+    assert whole_sessions(tmp_path / "broken") == whole_sessions(tmp_path / "told")
+    for table in TABLES:
+        same = diff(Lake(tmp_path / "broken"), Lake(tmp_path / "told"), table + SUFFIX)
+        assert same.equal, str(same)
+    bars = rows(tmp_path / "broken", "silver.bar_5s_stream", "bar_end", "valid")
+    assert {b["valid"] for b in bars if b["bar_end"] > middle} == {False}
+    assert any(b["valid"] for b in bars)

@@ -23,6 +23,7 @@ from spymaster.ml.freeze import Frozen, freeze
 from spymaster.ml.outcomes import OUTCOMES
 from spymaster.settings import Settings
 from spymaster.stages.vector_spec import lookback_spec, spec_hash, vector_spec_rows
+from tests.e2e import scenes
 from tests.e2e.runner import environment
 from tests.ml import lakes
 
@@ -355,3 +356,21 @@ def test_what_mlflow_is_told(root: Path) -> None:
     assert made.schema.input_names() == [*data.names, "label"]
     assert (made.df["label"] == [OUTCOMES[c] for c in data.label]).all()
     assert open_snapshot(root, "ES_MODEL", RUN_DATE).manifest.checksum == made.digest
+
+
+def test_what_a_run_has_computed_can_be_frozen(tmp_path: Path) -> None:
+    """The real thing: files of a simulated market, history, lineage, snapshot."""
+    root = tmp_path / "root"
+    chosen = scenes.short(root)
+    files = scenes.market(tmp_path / "market", events=6_000, windows=scenes.SHORT, seed=3)
+    scenes.run(chosen, files)
+    made = take(root, chosen=chosen)
+    data = load(root, "ES_MODEL", RUN_DATE)
+    rows = scenes.held(root, "gold.training_view")
+    assert len(data) == rows.num_rows > 100
+    assert set(data.feature_hash.tolist()) == set(rows["feature_hash"].to_pylist())
+    assert np.bincount(data.episode, data.weight).max() <= 1 + 1e-12
+    assert not made.left_out.lines()
+    versions = pq.read_table(made.path / "data_version.parquet")["data_version"].to_pylist()
+    assert set(versions) == set(rows["data_version"].to_pylist())
+    assert not take(root, chosen=chosen).made

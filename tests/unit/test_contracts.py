@@ -17,6 +17,7 @@ from spymaster.contracts.json_schema import json_schema
 from spymaster.contracts.numpy_dtype import numpy_dtype
 from spymaster.contracts.topics import ENVELOPE, MESSAGES, TOPICS
 from spymaster.errors import ContractError
+from tests.users_event import EVENT
 
 BAR = Table(
     "test.bar",
@@ -164,31 +165,15 @@ def test_no_rows_are_a_batch_too():
 
 
 def test_the_users_own_event_is_valid_on_mbo_raw():
-    event = {
-        "event_time": 1705000000000000000,
-        "ingest_time": 1705000000000000000,
-        "venue": "GLBX.MDP3",
-        "symbol": 12345,
-        "instrument_type": "FUT",
-        "underlier": "ES",
-        "contract_id": "ESH6",
-        "action": "T",
-        "order_id": 1,
-        "side": "B",
-        "price": 5000.0,
-        "size": 1,
-        "sequence": 1,
-        "payload": "{}",
-    }
     schema = json_schema(MESSAGES["mbo_raw"])
-    assert schema["required"] == list(ENVELOPE) == list(event)
+    assert schema["required"] == list(ENVELOPE) == list(EVENT)
     check = jsonschema.Draft202012Validator(schema)
-    assert check.is_valid(event)
-    assert check.is_valid({**event, "price": None, "order_id": 2**64 - 1, "ts_recv": 1})
-    assert not check.is_valid({**event, "action": "X"})
-    assert not check.is_valid({**event, "price": "5000"})
-    assert not check.is_valid({**event, "surprise": 1})
-    assert not check.is_valid({k: v for k, v in event.items() if k != "size"})
+    assert check.is_valid(EVENT)
+    assert check.is_valid({**EVENT, "price": None, "order_id": 2**64 - 1, "ts_recv": 1})
+    assert not check.is_valid({**EVENT, "action": "X"})
+    assert not check.is_valid({**EVENT, "price": "5000"})
+    assert not check.is_valid({**EVENT, "surprise": 1})
+    assert not check.is_valid({k: v for k, v in EVENT.items() if k != "size"})
 
 
 def test_the_topics_are_the_four_of_the_contract():

@@ -5,7 +5,6 @@ import hashlib
 import json
 import os
 import shutil
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +24,7 @@ from spymaster.lake import Lake, delta, lineage
 from spymaster.lake.landing import Delivery, land
 from spymaster.lake.manifest import Manifest
 from spymaster.lake.place import Place
+from tests.small_disk import mounted
 
 COLUMNS = (
     key("contract_id", "string", "contract"),
@@ -441,19 +441,9 @@ def test_a_file_in_the_folders_place_is_told_before_any_work(tmp_path):
 
 
 def test_a_read_only_mount_is_told_before_any_work(tmp_path):
-    where = tmp_path / "mounted"
-    where.mkdir()
-    mount = shutil.which("mount")
-    if mount is None or os.geteuid() != 0:
-        pytest.skip("mounting needs root and mount(8)")
-    made = subprocess.run([mount, "-t", "tmpfs", "-o", "ro", "none", where], capture_output=True)
-    if made.returncode:
-        pytest.skip(f"this machine does not let us mount: {made.stderr.decode().strip()}")
-    try:
-        with pytest.raises(LakeError, match="Read-only file system"):
-            Lake(where, tables=OURS).check_writable()
-    finally:
-        subprocess.run(["umount", where], check=True)
+    read_only = pytest.raises(LakeError, match="Read-only file system")
+    with mounted(tmp_path / "mounted", "ro") as where, read_only:
+        Lake(where, tables=OURS).check_writable()
 
 
 def test_a_writable_root_stays_empty(lake):

@@ -12,7 +12,7 @@ from typing import Any
 from spymaster.cli.console import engine, out, summary, tell
 from spymaster.cli.live_demo import live_replay
 from spymaster.cli.market import simulate_market
-from spymaster.errors import LakeError
+from spymaster.errors import LakeError, ModelError
 from spymaster.lake import Lake
 from spymaster.picture import draw_episode
 from spymaster.settings import Settings
@@ -73,10 +73,22 @@ def run_demo(folder: Path) -> None:
     seconds["live"] = time.perf_counter()
     facts["parity"] = live_replay(folder, made.files)
     seconds["live"] = round(time.perf_counter() - seconds["live"], 3)
+    facts["model"] = _learnt(folder)
     facts["seconds"] = {k: round(v, 3) for k, v in seconds.items()}
     (folder / _MARK).write_text(json.dumps(facts, indent=1) + "\n")
-    tell(f"7. tables: {lake.root}/lake   picture: {picture}   figures: {folder / _MARK}")
+    tell(f"11. tables: {lake.root}/lake   picture: {picture}   figures: {folder / _MARK}")
     tell(f"   look further: spymaster show silver.bar_5s --root {lake.root}")
+
+
+def _learnt(folder: Path) -> dict[str, Any]:
+    """The part that needs the extra [ml]."""
+    try:
+        from spymaster.cli.learning_demo import learn
+    except ModuleNotFoundError as error:
+        raise ModelError(
+            f"the demo's second half needs {error.name}: install spymaster with its extra [ml]."
+        ) from None
+    return learn(folder)
 
 
 def _empty(folder: Path) -> None:

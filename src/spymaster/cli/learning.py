@@ -1,4 +1,4 @@
-"""The verbs of learning: snapshot, split, sweep."""
+"""The verbs of learning: snapshot, split, sweep, promote, rollback, models."""
 
 from __future__ import annotations
 
@@ -82,3 +82,65 @@ def sweep(
 
     settings = Settings.load(config, root=root)
     run_sweep(settings, model, run_date_of(run_date), trials, seed, jobs)
+
+
+@ml.command()
+def promote(
+    model: Model,
+    version: Annotated[
+        str | None,
+        typer.Option(
+            "--version", metavar="N", help="Registered already; else the model swept last."
+        ),
+    ] = None,
+    run_date: Annotated[
+        str | None,
+        typer.Option("--run-date", metavar="DATE", help="Judge by a later snapshot's sessions."),
+    ] = None,
+    config: Config = None,
+    root: Root = None,
+) -> None:
+    """Make a challenger champion, if it passes every check of the gate. See docs/gate.md.
+
+    It must beat champion, prior and baseline on test sessions that neither has seen. Each look at
+    test sessions is written down in gold.test_looks and makes the next one stricter.
+
+    Example: spymaster ml promote --model ES_MODEL
+    """
+    from spymaster.cli.promoting import run_promote
+
+    day = None if run_date is None else run_date_of(run_date)
+    run_promote(Settings.load(config, root=root), model, version, day)
+
+
+@ml.command()
+def rollback(
+    model: Model,
+    reason: Annotated[str, typer.Option("--reason", help="Why; it is kept in gold.promotions.")],
+    config: Config = None,
+    root: Root = None,
+) -> None:
+    """Bring the champion before back. Again goes one further back.
+
+    Example: spymaster ml rollback --model ES_MODEL --reason "calls every touch a BREAK since 10:00"
+    """
+    from spymaster.cli.promoting import run_rollback
+
+    run_rollback(Settings.load(config, root=root), model, reason)
+
+
+@ml.command()
+def models(
+    model: Annotated[
+        str | None, typer.Option("--model", "-m", help="One of them; else all.")
+    ] = None,
+    config: Config = None,
+    root: Root = None,
+) -> None:
+    """Show what is registered, who is champion, and every look at test sessions.
+
+    Example: spymaster ml models
+    """
+    from spymaster.cli.promoting import show_models
+
+    show_models(Settings.load(config, root=root), model)

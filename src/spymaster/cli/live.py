@@ -10,11 +10,18 @@ from types import FrameType
 
 from spymaster.bus import open_bus
 from spymaster.cli.console import errors, tell
+from spymaster.cli.scoring import tell_scores
 from spymaster.engines.stream.live import LiveEngine
 from spymaster.engines.stream.report import StatusFile
 from spymaster.engines.warm import warm_up
 from spymaster.feed.ingest.status import Health
+from spymaster.scoring.lines import Running, lines_of
 from spymaster.settings import Settings
+
+
+def _scoring(settings: Settings, wanted: bool, commit_s: float, fresh: bool) -> Running:
+    """The scoring loops that run beside the stream; none unless wanted."""
+    return Running(settings, lines_of(settings) if wanted else [], commit_s=commit_s, fresh=fresh)
 
 
 def run_live(
@@ -25,6 +32,7 @@ def run_live(
     intent_records: int,
     health: int | None,
     fresh: bool,
+    score: bool,
 ) -> None:
     """Run until a signal, or until nothing comes; say what was done."""
     stop = Event()
@@ -48,11 +56,18 @@ def run_live(
             status = stack.enter_context(
                 StatusFile(settings.root, "live", engine.status, lambda: engine.holds_lease)
             )
+            scoring = stack.enter_context(_scoring(settings, score, commit_s, fresh))
             if health is not None:
-                probe = stack.enter_context(Health("127.0.0.1", health, lambda: [status.told()]))
+                probe = stack.enter_context(
+                    Health("127.0.0.1", health, lambda: [status.told(), *scoring.told()])
+                )
                 tell(f"health: http://127.0.0.1:{probe.port}/healthz and /readyz")
             tell(f"live: {settings.bus.kind} bus, {settings.root}; Ctrl-C drains and ends")
+            for loop in scoring.loops:
+                tell(f"score: {loop.line.model_id} {loop.line.role} by {loop.line.endpoint.url}")
+            scoring.start(stop.set)
             counters = engine.run(stop)
+            scoring.drain()
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -61,5 +76,6 @@ def run_live(
         f"live: {counters.records:,} records in {counters.intents:,} intents, {seconds:.1f} s; "
         f"{engine.vectors:,} vectors published"
     )
+    tell_scores(scoring, seconds)
     for name in counters.sessions_ended:
         tell(f"      {name} ended; its certificate: spymaster parity --session {name.split()[1]}")

@@ -1,33 +1,19 @@
-"""A market played live on one machine: the demo's last part, and `spymaster rehearse`."""
+"""The demo's market once more, as a live feed, and its certificates."""
 
 from __future__ import annotations
 
-import os
-import re
-import secrets
-import subprocess
-import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from spymaster.bus import open_bus
 from spymaster.cli.console import tell
-from spymaster.cli.status import show_status
-from spymaster.contracts.event import NS
+from spymaster.cli.processes import feed
 from spymaster.engines.parity import certify, streamed_sessions
 from spymaster.engines.stream.live import LiveEngine
-from spymaster.engines.stream.report import read_statuses
-from spymaster.errors import SourceError
-from spymaster.feed.dbn import DbnReader
 from spymaster.lake import Lake
 from spymaster.lake.diff import diff
-from spymaster.market.clock import DAY_NS
-from spymaster.market.sessions import sessions_touched
-from spymaster.settings import CONFIG_VARIABLE, Settings
+from spymaster.settings import Settings
 
 _COMPARED = ("silver.bar_5s", "silver.level_approach_2m", "gold.setup_vectors", "gold.labels")
 
@@ -40,14 +26,22 @@ def live_replay(folder: Path, files: Sequence[Path]) -> dict[str, Any]:
     root = folder / "live-data"
     settings = Settings.load(root=str(root))
     tell("6. the same market live: gateway -> official client -> ingestor -> bus -> engine")
-    _feed(files, root)
+    feed(files, root)
     with open_bus(settings) as bus:
         counters = LiveEngine(settings, bus, quiet_s=1.0).run()
     tell(
         f"   {counters.records:,} records streamed, sessions: {', '.join(counters.sessions_ended)}"
     )
+    sessions = certificates(settings)
+    history = _against_history(folder, root)
+    tell(f"   and the streamed vectors against those of step 2: {history}")
+    return {"sessions": sessions, "history": history, "records": counters.records}
+
+
+def certificates(settings: Settings) -> dict[str, dict[str, Any]]:
+    """Certify every session that was streamed, and tell of each; by underlier and date."""
     sessions = {}
-    for name, date in streamed_sessions(Lake(root)):
+    for name, date in streamed_sessions(Lake(settings.root)):
         certificate = certify(settings, name, date)
         rows = sum(a for a, _ in certificate.difference.rows.values())
         verdict = "equal" if certificate.equal else "DIFFERENT"
@@ -58,148 +52,7 @@ def live_replay(folder: Path, files: Sequence[Path]) -> dict[str, Any]:
         }
         tell(f"   certificate of {name} {date}: {verdict}, {rows:,} rows, "
              f"{certificate.row['vectors']:,} vectors")  # fmt: skip
-    history = _against_history(folder, root)
-    tell(f"   and the streamed vectors against those of step 2: {history}")
-    return {"sessions": sessions, "history": history, "records": counters.records}
-
-
-def rehearse(
-    files: Sequence[Path], settings: Settings, config: Path | None, speed: str, every_s: float
-) -> None:
-    """Gateway, ingestors and engine as processes, their status every so often, until Ctrl-C.
-
-    Plays from just before the first session whose windows lie in the files. Ends by itself when
-    the files are at their end and all of them is streamed. SourceError when one of them fails.
-    """
-    root = Path(settings.root)
-    datasets, begin = _played(files, settings)
-    with _Children(config) as children:
-        address = children.gateway(files, speed, begin)
-        for name in datasets:
-            told = ("--dataset", name, "--root", str(root), "--gateway", address)
-            children.start(f"ingest {name}", "ingest", "--once", *told)
-        children.start("live", "live", "--root", str(root))
-        tell(f"playing {len(files)} files at {speed} into {root}; Ctrl-C ends it")
-        try:
-            while children.alive("live"):
-                time.sleep(every_s)
-                show_status(settings, as_json=False)
-                fed = [children.ended(f"ingest {name}") for name in datasets]
-                if all(fed) and _drained(root):
-                    break
-        except KeyboardInterrupt:
-            tell("draining")
-
-
-def _played(files: Sequence[Path], settings: Settings) -> tuple[list[str], int | None]:
-    """The files' datasets, and a minute before the first session that lies in them, ns UTC."""
-    datasets: set[str] = set()
-    begins = []
-    for path in files:
-        with DbnReader(path) as reader:
-            meta = reader.metadata
-        datasets.add(str(meta.dataset))
-        for name, u in settings.underlier.items():
-            if u.venue == str(meta.dataset) and str(meta.schema) == "mbo":
-                for s in sessions_touched(u, name, int(meta.start), int(meta.start) + DAY_NS):
-                    if int(meta.start) <= s.hull.start:
-                        begins.append(s.hull.start - 60 * NS)
-    return sorted(datasets), min(begins, default=None)
-
-
-def _drained(root: Path) -> bool:
-    """The engine has read all that the topic has."""
-    return any(
-        s["process"] == "live" and s.get("state") == "live" and s.get("behind_messages") == 0
-        for s in read_statuses(root)
-    )
-
-
-_INGEST = ("ingest", "--once", "--dataset", "GLBX.MDP3")
-
-
-class _Children:
-    """Commands of ours as processes, ended in the order of the way with the block."""
-
-    def __init__(self, config: Path | None = None) -> None:
-        self._running: dict[str, subprocess.Popen[str]] = {}
-        self._env = {**os.environ, "DATABENTO_API_KEY": f"db-{secrets.token_hex(14)}"}
-        if config is not None:
-            self._env[CONFIG_VARIABLE] = str(config)
-
-    def start(self, name: str, *arguments: str, **how: Any) -> subprocess.Popen[str]:
-        """A command of ours, by the same Python."""
-        command = [sys.executable, "-m", "spymaster", *arguments]
-        self._running[name] = subprocess.Popen(
-            command, env=self._env, text=True, start_new_session=True, **how
-        )
-        return self._running[name]
-
-    def gateway(self, files: Sequence[Path], speed: str, begin: int | None = None) -> str:
-        """The gateway, listening; its address. `begin`: where the feed's clock starts, ns UTC."""
-        played = ["replay", *map(str, files), "--speed", speed, "--port", "0"]
-        if begin is not None:
-            played += ["--from", str(np.datetime64(begin, "ns").astype("datetime64[s]"))]
-        process = self.start(
-            "gateway",
-            *played,
-            "--at-end",
-            "close",
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-        )
-        assert process.stdout is not None
-        said = process.stdout.readline()
-        found = re.search(r"listening on (\S+:\d+)", said)
-        if found is None:
-            said = said.strip() or "it said nothing"
-            raise SourceError(f"the replay gateway did not start: {said}")
-        return found.group(1)
-
-    def ended(self, name: str) -> bool:
-        """Has it ended well? SourceError when it has failed."""
-        code = self._running[name].poll()
-        if code:
-            raise SourceError(f"{name} failed (exit code {code}); what it said stands above")
-        return code == 0
-
-    def alive(self, name: str) -> bool:
-        return self._running[name].poll() is None
-
-    def __enter__(self) -> _Children:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for process in self._running.values():
-            if process.poll() is None:
-                process.terminate()
-            try:
-                process.wait(60)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-            if process.stdout is not None:
-                process.stdout.close()
-
-
-def _feed(files: Sequence[Path], root: Path) -> None:
-    """The gateway and the ingestor, each a process of its own, until the feed is at its end."""
-    with _Children() as children:
-        address = children.gateway(files, "max")
-        ingestor = children.start(
-            "ingest",
-            *_INGEST,
-            "--root",
-            str(root),
-            "--gateway",
-            address,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-        said, errors = ingestor.communicate()
-        if ingestor.returncode:
-            raise SourceError(f"the ingestor failed: {errors.strip()[-500:]}")
-        tell(f"   {said.strip().splitlines()[-1]}")
+    return sessions
 
 
 def _against_history(folder: Path, root: Path) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from rich.progress import Progress
 
 from spymaster.cli.console import errors
-from spymaster.feed.simulator import Simulation, SimulationConfig, simulate
+from spymaster.feed.simulator import Simulation, SimulationConfig, configured, simulate
 from spymaster.settings import Settings
 
 
@@ -17,16 +17,11 @@ def simulate_market(folder: Path, settings: Settings, underlier: str, **chosen: 
 
     Windows and distances are those of the settings; `chosen` are SimulationConfig's other fields.
     """
-    market = settings.of(underlier)
-    config = SimulationConfig(
-        underlier=underlier,
-        windows=market.windows.model_dump(),
-        touch_ticks=market.approach.touch_ticks,
-        barrier_ticks=market.approach.barrier_ticks,
-        approach_bars=market.approach.approach_bars,
-        timeout_bars=market.approach.timeout_bars,
-        **chosen,
-    )
+    return simulate_shown(folder, configured(settings, underlier, **chosen))
+
+
+def simulate_shown(folder: Path, config: SimulationConfig) -> Simulation:
+    """Write the DBN files of a market into a folder, with progress."""
     with Progress(console=errors, transient=True) as bar:
         task = bar.add_task("simulating", total=1.0)
         return simulate(

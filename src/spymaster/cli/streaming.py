@@ -1,4 +1,4 @@
-"""The verbs of a live day: live, rehearse, parity, explain, status."""
+"""The verbs of a live day: live, score, rehearse, parity, explain, status."""
 
 from __future__ import annotations
 
@@ -34,6 +34,9 @@ def live(
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Put the old state aside and begin anew.")
     ] = False,
+    score: Annotated[
+        bool, typer.Option("--score", help="Score the vectors too, as spymaster score does.")
+    ] = False,
     config: Config = None,
     root: Root = None,
 ) -> None:
@@ -47,7 +50,66 @@ def live(
 
     settings = Settings.load(config, root=root)
     run_live(
-        settings, quiet_s=quiet, commit_s=commit, intent_records=intent, health=health, fresh=fresh
+        settings,
+        quiet_s=quiet,
+        commit_s=commit,
+        intent_records=intent,
+        health=health,
+        fresh=fresh,
+        score=score,
+    )
+
+
+@app.command()
+def score(
+    model: Annotated[
+        str | None, typer.Option("--model", "-m", help="Only this one, such as ES_MODEL.")
+    ] = None,
+    role: Annotated[
+        str | None, typer.Option("--role", help="Only as champion, or as shadow.")
+    ] = None,
+    endpoint: Annotated[
+        str | None,
+        typer.Option("--endpoint", help="Instead of [scoring.endpoint].", metavar="URL"),
+    ] = None,
+    every: Annotated[
+        float | None,
+        typer.Option("--every", min=0, help="Seconds between requests; 0: at once.", metavar="N"),
+    ] = None,
+    quiet: Annotated[
+        float | None,
+        typer.Option("--quiet", min=0.1, help="End when nothing came for so many seconds."),
+    ] = None,
+    commit: Annotated[
+        float, typer.Option("--commit", min=0.1, help="Seconds between commits to the lake.")
+    ] = 10.0,
+    health: Annotated[
+        int | None, typer.Option("--health", min=0, max=65535, help="Port for /healthz, /readyz.")
+    ] = None,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Put the old state aside and begin anew.")
+    ] = False,
+    config: Config = None,
+    root: Root = None,
+) -> None:
+    """Ask the model about every vector of features_gold; scores to inference_scores and the lake.
+
+    Vectors wait, in order, while the endpoint is down. Ctrl-C drains: what was scored is committed.
+
+    Example: spymaster score --model ES_MODEL --endpoint http://127.0.0.1:8700
+    """
+    from spymaster.cli.scoring import run_score
+
+    run_score(
+        Settings.load(config, root=root),
+        model,
+        role,
+        endpoint,
+        health=health,
+        every_s=every,
+        quiet_s=quiet,
+        commit_s=commit,
+        fresh=fresh,
     )
 
 
@@ -61,11 +123,11 @@ def rehearse(
     config: Config = None,
     root: Root = None,
 ) -> None:
-    """Play files as a live day: gateway, ingestor and engine as processes, their status as it goes.
+    """Play files as a live day: gateway, ingestor and engine as processes, and the certificate.
 
     Example: spymaster rehearse ./market/*.dbn.zst --speed 60x --root ./rehearsal
     """
-    from spymaster.cli.live_demo import rehearse as play
+    from spymaster.cli.rehearse import rehearse as play
 
     play(files, Settings.load(config, root=root), config, speed, every)
 

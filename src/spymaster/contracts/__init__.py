@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from spymaster.contracts import bronze, gold, lineage, silver, stream
+from spymaster.contracts import bronze, gold, learning, lineage, scores, silver, stream
 from spymaster.contracts.column import Column, Table
 
 TABLES: dict[str, Table] = {
     t.name: t
-    for t in (*bronze.TABLES, *silver.TABLES, *gold.TABLES, *lineage.TABLES, *stream.TABLES)
+    for t in (
+        *bronze.TABLES,
+        *silver.TABLES,
+        *gold.TABLES,
+        *lineage.TABLES,
+        *stream.TABLES,
+        *scores.TABLES,
+        *learning.TABLES,
+    )
 }
 
 __all__ = ["TABLES", "Column", "Table"]

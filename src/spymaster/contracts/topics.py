@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from spymaster.contracts import bronze, gold
-from spymaster.contracts.column import PARTITION, Column, Table, fact, key, session_columns, trace
+from spymaster.contracts import bronze, gold, scores
+from spymaster.contracts.column import Table, key
 
 
 @dataclass(frozen=True)
@@ -43,51 +43,6 @@ ENVELOPE = (
     "size",
     "sequence",
     "payload",
-)
-
-_IDENTITY: tuple[Column, ...] = (
-    fact("vector_time", "int64", "close of the bar; nothing later was used", "ns UTC"),
-    key("model_id", "string", "model that was asked"),
-    fact("contract_id", "string", "contract"),
-    fact("episode_id", "string", "its episode"),
-    key("feature_hash", "string", "the vector"),
-)
-_ROLES = ("champion", "shadow")
-
-SCORE = Table(
-    "gold.inference_scores_stream",
-    "One row per vector, model and role: what the model said, and how long it took.",
-    (
-        *_IDENTITY,
-        fact("model_version", "string", "registered version that answered"),
-        fact("p_break", "float64", "probability of BREAK", "0..1"),
-        fact("p_reject", "float64", "probability of REJECT", "0..1"),
-        fact("p_chop", "float64", "probability of CHOP", "0..1"),
-        fact("prediction", "string", "what it amounts to", values=("BREAK", "REJECT", "CHOP")),
-        Column("role", "string", "champion is acted on", key=True, values=_ROLES),
-        *session_columns(),
-        trace("scored_at", "int64", "when the answer came", "ns UTC"),
-        trace("latency_ms", "float64", "request to answer", "ms"),
-        trace("endpoint", "string", "who answered"),
-    ),
-    PARTITION,
-    append=True,
-)
-
-SCORE_ERROR = Table(
-    "gold.inference_errors_stream",
-    "A vector that was given up, with the reason; it has no score.",
-    (
-        *_IDENTITY,
-        Column("role", "string", "champion or shadow", key=True, values=_ROLES),
-        fact("reason", "string", "why it was given up"),
-        *session_columns(),
-        trace("failed_at", "int64", "when it was given up", "ns UTC"),
-        trace("attempts", "int64", "requests made", "requests"),
-        trace("endpoint", "string", "who was asked"),
-    ),
-    PARTITION,
-    append=True,
 )
 
 MARK = Table(
@@ -142,13 +97,20 @@ MESSAGES: dict[str, Message] = {
             "contract_id",
             gold.FEATURE_SERIES,
         ),
-        Message("inference_scores", "inference_scores", "A score.", "contract_id", SCORE),
+        Message(
+            "features_gold.outcome",
+            "features_gold",
+            "What came of a vector; it follows the vector in its partition.",
+            "contract_id",
+            gold.LABELS,
+        ),
+        Message("inference_scores", "inference_scores", "A score.", "contract_id", scores.SCORE),
         Message(
             "inference_errors",
             "inference_errors",
             "A vector that was given up, with the reason.",
             "contract_id",
-            SCORE_ERROR,
+            scores.SCORE_ERROR,
         ),
     )
 }

@@ -26,14 +26,15 @@ I64 = NDArray[np.int64]
 class Markets:
     """One session's contracts, kind by kind. What it yields are (kind of contract, rows).
 
-    `day_of` says what the stages must know of a contract that is seen for the first time.
+    `day_of` says what the stages must know of a contract that is seen for the first time, at a
+    ts_recv (ns UTC).
     """
 
     def __init__(
         self,
         session: Session,
         spec: str,
-        day_of: Callable[[Instrument], ContractDay],
+        day_of: Callable[[Instrument, int], ContractDay],
         *,
         light: bool,
     ) -> None:
@@ -102,13 +103,15 @@ class Markets:
         lookup = np.full(len(contracts), -1, np.int64)
         for i in np.flatnonzero(np.bincount(of, minlength=len(contracts))).tolist():
             name = str(contracts[i].contract_id)
-            lookup[i] = self._place[name] if name in self._place else self._add(contracts[i])
+            if name not in self._place:
+                self._add(contracts[i], int(events["ts_recv"][np.argmax(of == i)]))
+            lookup[i] = self._place[name]
         places: I64 = lookup[of]
         return places
 
-    def _add(self, instrument: Instrument) -> int:
-        day = self._day_of(instrument)
-        return self._take(instrument, day, self._market(day).add(day))
+    def _add(self, instrument: Instrument, ts_recv: int) -> None:
+        day = self._day_of(instrument, ts_recv)
+        self._take(instrument, day, self._market(day).add(day))
 
     def _market(self, day: ContractDay) -> MarketSession:
         if day.instrument_type not in self.kinds:
@@ -116,13 +119,11 @@ class Markets:
             self.kinds[day.instrument_type] = market
         return self.kinds[day.instrument_type]
 
-    def _take(self, instrument: Instrument, day: ContractDay, number: int) -> int:
-        place = len(self._place)
-        self._place[day.contract_id] = place
+    def _take(self, instrument: Instrument, day: ContractDay, number: int) -> None:
+        self._place[day.contract_id] = len(self._place)
         self._instruments.append(instrument)
         self._kind_of.append(day.instrument_type)
         self._number = np.append(self._number, number)
-        return place
 
     def gap(self, ts_recv: int, only: Callable[[str], bool] = lambda contract_id: True) -> Made:
         """Records are missing after `ts_recv`, ns UTC: no book is good until a snapshot.
@@ -157,5 +158,5 @@ class Markets:
         self._duplicates.restore(duplicates)
         for (row, warm), book in zip(json.loads(head), books, strict=True):
             instrument = Instrument.from_row(row)
-            day = replace(self._day_of(instrument), warm=warm)
+            day = replace(self._day_of(instrument, 0), warm=warm)
             self._take(instrument, day, self._market(day).restore(day, book))

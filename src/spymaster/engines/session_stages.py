@@ -27,6 +27,7 @@ from spymaster.stages.rows import Rows
 from spymaster.stages.vector_spec import lookback_spec
 
 _COUNTED = ("unknown", "crossed", "backwards", "lost_last")
+_ALWAYS = 2**63 - 1
 Row = dict[str, Any]
 
 
@@ -55,6 +56,7 @@ class SessionStages:
         self._markets = Markets(session, self.spec, self._day, light=light)
         self._mark = -1
         self._missing: list[str] = [cold] if cold else []
+        self._known_to = -1 if cold else _ALWAYS
 
     @property
     def duplicates(self) -> int:
@@ -71,7 +73,12 @@ class SessionStages:
         """A mark has passed the end of every window: nothing of the session can change."""
         return self._mark >= self.session.hull.end + LATENESS_NS
 
-    def _day(self, instrument: Instrument) -> ContractDay:
+    def _day(self, instrument: Instrument, ts_recv: int) -> ContractDay:
+        """A contract whose first record is of `ts_recv`, ns UTC.
+
+        It is warm if no gap lies before it: by the feed's time, since a stream may have read of a
+        later gap in another partition. What came before a gap is never past the gap's beginning.
+        """
         name = str(instrument.contract_id)
         return ContractDay(
             contract_id=name,
@@ -85,7 +92,7 @@ class SessionStages:
             previous=self.earlier.levels.get(name, {}),
             previous_volume=self.earlier.volumes.get(name),
             scale=self.earlier.scale,
-            warm=not self._missing,
+            warm=ts_recv <= self._known_to,
         )
 
     def begin_file(self) -> None:
@@ -105,6 +112,7 @@ class SessionStages:
         """
         if reason not in self._missing:
             self._missing.append(reason)
+        self._known_to = min(self._known_to, ts_recv)
         return self._counted(self._markets.gap(ts_recv, only))
 
     def reached_by(self, from_ts: int, to_ts: int) -> bool:
@@ -193,16 +201,22 @@ class SessionStages:
 
     def to_bytes(self) -> bytes:
         """The whole state, of all contracts."""
-        told = {"missing": self._missing, "quality": self.quality, "mark": self._mark}
+        told = {
+            "missing": self._missing,
+            "known_to": self._known_to,
+            "quality": self.quality,
+            "mark": self._mark,
+        }
         parts = [json.dumps(told).encode(), self._markets.to_bytes()]
-        return pack("STAGES", 1, [np.frombuffer(p, "u1") for p in parts])
+        return pack("STAGES", 2, [np.frombuffer(p, "u1") for p in parts])
 
     def restore(self, data: bytes) -> None:
         """Go on where `to_bytes` left off; for one that was just made."""
-        told, markets = (a.tobytes() for a in unpack(data, "STAGES", 1)[1])
+        told, markets = (a.tobytes() for a in unpack(data, "STAGES", 2)[1])
         found = json.loads(told)
         self._markets.restore(markets)
         self._missing, self._mark = found["missing"], found["mark"]
+        self._known_to = found["known_to"]
         self.quality.update(found["quality"])
 
 

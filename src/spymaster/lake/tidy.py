@@ -15,12 +15,16 @@ from spymaster.lake.tables import Lake
 
 log = logging.getLogger(__name__)
 
-#: Where it is noted which files were replaced, and of which sessions, for the next time.
-_NOTES = "lake/checkpoints/live/replaced.json"
+#: Where a pipeline notes which files were replaced, and of which sessions, for the next time.
+_NOTES = "lake/checkpoints/{}/replaced.json"
 
 
 def tidy(
-    lake: Lake, tables: Sequence[str], partitions: Sequence[Mapping[str, str]], now: int
+    lake: Lake,
+    tables: Sequence[str],
+    partitions: Sequence[Mapping[str, str]],
+    now: int,
+    pipeline: str,
 ) -> None:
     """Make one file of each table's partition of a session. Only for the tables' one writer.
 
@@ -30,7 +34,7 @@ def tidy(
     """
     if lake.place.local is None:
         return
-    notes = lake.place.local / _NOTES
+    notes = lake.place.local / _NOTES.format(pipeline)
     replaced_before, ended = _noted(notes)
     _remove(lake, replaced_before)
     replaced: dict[str, list[str]] = {}

@@ -91,7 +91,7 @@ def linear(a: Mapping[str, NDArray[Any]], x: F8) -> F8:
     z = (np.where(known, x, a["centre"]) - a["centre"]) * a["inverse"]
     z = np.clip(z, -a["clip"], a["clip"])
     parts = np.where(known[:, :, None], z[:, :, None] * a["weight"], a["missing"])
-    return np.add.accumulate(parts, axis=1)[:, -1] + a["intercept"]
+    return np.asarray(np.add.accumulate(parts, axis=1)[:, -1] + a["intercept"])
 
 
 def trees(a: Mapping[str, NDArray[Any]], x: F8) -> F8:
@@ -108,7 +108,7 @@ def trees(a: Mapping[str, NDArray[Any]], x: F8) -> F8:
     for _ in range(int(a["depth"])):
         right = flat[start + column[node]] > threshold[node]
         node = child[2 * node + right]
-    leaves = a["value"][node].reshape(n, -1, len(OUTCOMES))
+    leaves = a["value"][node].reshape(n, len(a["root"]) // len(OUTCOMES), len(OUTCOMES))
     base = np.broadcast_to(a["base"], (n, 1, len(OUTCOMES)))
     return np.ascontiguousarray(np.add.accumulate(np.concatenate([base, leaves], 1), 1)[:, -1])
 

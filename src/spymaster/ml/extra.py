@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from spymaster.errors import ModelError
@@ -16,6 +18,14 @@ _QUIET = {
 }
 
 
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without the warnings of MLflow and what it is built on: they are for those who make it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
 def needed(module: str) -> Any:
     """Import a module of the extra [ml]; ModelError tells how to get it.
 
@@ -25,8 +35,7 @@ def needed(module: str) -> Any:
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with quiet():
             return importlib.import_module(module)
     except ModuleNotFoundError as e:
         raise ModelError(

@@ -26,10 +26,7 @@ def fit(
 ) -> tuple[dict[str, NDArray[Any]], F8]:
     """The model's arrays, and the scores that scikit-learn itself gives the rows."""
     edges = [_edges(x[:, j]) for j in range(x.shape[1])]
-    binned = np.full_like(x, np.nan)
-    for j, e in enumerate(edges):
-        known = ~np.isnan(x[:, j])
-        binned[known, j] = np.searchsorted(e, x[known, j])
+    binned = _binned(x, edges)
     grown = (
         needed("sklearn.ensemble")
         .HistGradientBoostingClassifier(
@@ -49,6 +46,16 @@ def fit(
     trees = [_tree(tree.nodes, edges) for rounds in grown._predictors for tree in rounds]
     base = grown._baseline_prediction.reshape(len(OUTCOMES))
     return forest.arrays(base, trees, x.shape[1]), grown.decision_function(binned)
+
+
+def _binned(x: F8, edges: Sequence[F8]) -> F8:
+    """The bins' numbers, NaN where missing; 0 throughout where there is nothing to split by."""
+    out = np.full_like(x, np.nan)
+    for j, ends in enumerate(edges):
+        known = ~np.isnan(x[:, j])
+        out[known, j] = np.searchsorted(ends, x[known, j])
+    out[:, np.isnan(x).all(axis=0)] = 0.0
+    return out
 
 
 def _edges(column: F8) -> F8:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from spymaster.errors import ModelError, ScoringError
 from spymaster.ml import arrays
-from spymaster.ml.extra import needed
+from spymaster.ml.extra import needed, quiet
 
 #: Where MLflow lays the arrays inside a saved model.
 _INSIDE = Path("artifacts") / "model"
@@ -78,7 +78,9 @@ def load_scorer(uri: str | Path, feature_contract: str = "") -> Scorer:
     text = str(uri)
     folder = Path(text.removeprefix("file://"))
     if not folder.exists():
-        folder = Path(needed("mlflow.artifacts").download_artifacts(artifact_uri=text))
+        download = needed("mlflow.artifacts").download_artifacts
+        with quiet():
+            folder = Path(download(artifact_uri=text))
     try:
         model = arrays.read(folder / _INSIDE, walk.RAW)
         model.check_contract(feature_contract)
@@ -98,7 +100,7 @@ def save_model(folder: Path, model: arrays.Model, example: NDArray[np.float64]) 
     """
     pyfunc = needed("mlflow.pyfunc")
     rows = np.where(np.isfinite(example), example, 0.0)
-    with tempfile.TemporaryDirectory() as temporary:
+    with tempfile.TemporaryDirectory() as temporary, quiet():
         inside = Path(temporary) / _INSIDE.name
         arrays.write(inside, model.card, model.arrays)
         pyfunc.save_model(

@@ -12,7 +12,6 @@ import datetime as dt
 import json
 import logging
 import uuid
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +25,7 @@ from spymaster.ml import arrays
 from spymaster.ml.candidate import candidate
 from spymaster.ml.crew import Crew
 from spymaster.ml.dataset import Dataset, load
+from spymaster.ml.extra import quiet
 from spymaster.ml.metrics import Metrics, judge
 from spymaster.ml.mlflow_dataset import mlflow_dataset
 from spymaster.ml.model import save_model
@@ -157,8 +157,7 @@ def _parent(
         return str(found[0].info.run_id)
     name = f"sweep {data.run_date} seed {seed}"
     run = str(found[0].info.run_id) if found else store.start(name, tags)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of MLflow, that it knows a folder in two ways
+    with quiet():
         store.dataset(run, mlflow_dataset(settings.root, data))
     params = {
         "model_id": data.model_id,

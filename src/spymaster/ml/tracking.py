@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from spymaster.errors import ModelError
-from spymaster.ml.extra import needed
+from spymaster.ml.extra import needed, quiet
 from spymaster.settings import Settings
 
 SWEEP, ROLE, TRIAL = "spymaster.sweep", "spymaster.role", "spymaster.trial"
@@ -146,12 +146,18 @@ class Store:
 
     @contextlib.contextmanager
     def _told(self) -> Iterator[None]:
-        mlflow = needed("mlflow.exceptions")
+        mlflow, sql = needed("mlflow.exceptions"), needed("sqlalchemy.exc")
         try:
-            yield
-        except (mlflow.MlflowException, OSError) as error:
+            with quiet():
+                yield
+        except (mlflow.MlflowException, sql.SQLAlchemyError, OSError) as error:
             first = str(error).partition("\n")[0]
             raise ModelError(
                 f"{self.uri}: MLflow's store does not answer as it should ({first}). Correct "
                 "[ml] tracking_uri, or what is wrong there, and run the same command again"
             ) from error
+
+
+def stored(settings: Settings) -> bool:
+    """Is there a store yet? One that the settings name is taken to be there."""
+    return bool(settings.ml.tracking_uri) or (_under(settings) / "mlflow.db").exists()

@@ -148,7 +148,7 @@ def training_rows(lake: Lake, settings: Settings, model_id: str, run_date: dt.da
     Only sessions that lineage calls complete, only the feature contract of the settings in force.
     Raises ModelError for an unknown model or when no row is left, LakeError without a lake.
     """
-    underliers, text = _contract_of(settings, model_id)
+    underliers, text = contract_of(settings, model_id)
     lake.check_exists()
     if not lake.exists(VIEW):
         raise ModelError(
@@ -171,7 +171,7 @@ def training_rows(lake: Lake, settings: Settings, model_id: str, run_date: dt.da
     return TrainingRows(model_id, run_date, names, rows, left, versions, lake, opened[VIEW])
 
 
-def _contract_of(settings: Settings, model_id: str) -> tuple[tuple[str, ...], str]:
+def contract_of(settings: Settings, model_id: str) -> tuple[tuple[str, ...], str]:
     """The model's underliers and its lookback_spec, which they must share."""
     mine = {u: lookback_spec(s) for u, s in settings.underlier.items() if s.model_id == model_id}
     if not mine:

@@ -1,1 +1,1 @@
-"""A model behind HTTP, as an Azure ML managed online endpoint serves an MLflow model."""
+"""A model behind HTTP, as an Azure ML managed online endpoint serves it, and who asks it."""

@@ -3,52 +3,70 @@
 from __future__ import annotations
 
 import json
-import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from spymaster.bus import Bus
-from spymaster.contracts.stream import TABLES
 from spymaster.engines.background import Background
 from spymaster.engines.epoch import EpochLog, State
-from spymaster.engines.stream.rows import LINEAGE, EpochRows
-from spymaster.feed.topic import TOPIC
-from spymaster.lake import Lake
+from spymaster.lake import Lake, Part
 from spymaster.lake.tidy import tidy
 
-log = logging.getLogger(__name__)
 
-GROUP = "live"
+class Made(Protocol):
+    """What an epoch's intents came to."""
+
+    @property
+    def ended(self) -> Sequence[Mapping[str, str]]:
+        """Partitions of sessions that get no more rows."""
+
+    def share(self, lake: Lake, app: str) -> None:
+        """Commit rows of tables that other pipelines append to as well; `app` is this epoch's."""
+
+    def files(self) -> Mapping[str, list[Part]]:
+        """The files of each table, on disk for good."""
+
+    def rows(self, table: str) -> list[dict[str, Any]]:
+        """The rows of a table that has few and no files of its own."""
 
 
 @dataclass(frozen=True)
 class Cut:
-    """An epoch: its intents, its rows, the state after it, the offsets that are read next.
-
-    `ended`: partitions of sessions that ended in it.
-    """
+    """An epoch: its intents, what they made, the state after it, the offsets read next."""
 
     e: int
     first: int
     last: int
-    rows: EpochRows
+    made: Made
     state: State
     offsets: Mapping[int, int]
-    ended: tuple[Mapping[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """Who commits: the topic it reads, as which group, and the tables that it alone writes.
+
+    `app`: the application of its Delta transactions.
+    """
+
+    app: str
+    group: str
+    topic: str
+    tables: Sequence[str]
 
 
 class Committer:
     """Takes epochs in their order; an error of one is raised at the next call."""
 
     def __init__(
-        self, lake: Lake, bus: Bus, epochs: EpochLog, now: Callable[[], int], app: str = GROUP
+        self, lake: Lake, bus: Bus, epochs: EpochLog, now: Callable[[], int], pipeline: Pipeline
     ) -> None:
         self.committed = 0  #: the last epoch that is in all tables
         self.at = 0  #: when, ns UTC
         self.state_bytes = 0
         self._lake, self._bus, self._epochs, self._now = lake, bus, epochs, now
-        self._app = app
+        self._pipeline = pipeline
         self._thread = Background("commit")
         self._busy = False
 
@@ -71,42 +89,51 @@ class Committer:
         self._thread.stop()
 
     def _commit(self, cut: Cut) -> None:
+        mine = self._pipeline
         try:
-            commit(self._lake, self._epochs, cut, self._app)
+            commit(self._lake, self._epochs, cut, mine)
             self.committed, self.at = cut.e, self._now()
             self.state_bytes = len(cut.state.data)
-            self._bus.report(GROUP, TOPIC, cut.offsets)
-            if cut.ended:
-                tidy(self._lake, [t.name for t in TABLES], cut.ended, self._now())
+            self._bus.report(mine.group, mine.topic, cut.offsets)
+            if cut.made.ended:
+                tidy(self._lake, mine.tables, cut.made.ended, self._now(), mine.group)
         finally:
             self._busy = False
 
 
-def committed_offsets(lake: Lake) -> dict[int, int]:
-    """Up to where the topic lies in bronze.stream, the first table of an epoch; {} if nowhere."""
-    if not lake.exists(TABLES[0].name):
+def committed_offsets(lake: Lake, table: str, group: str) -> dict[int, int]:
+    """Up to where the topic lies in a group's first table; {} if nowhere."""
+    if not lake.exists(table):
         return {}
-    for told in lake.open(TABLES[0].name).history():
-        if "offsets" in told:
+    for told in lake.open(table).history():
+        if "offsets" in told and told.get("group") == group:
             return {int(p): int(o) for p, o in json.loads(told["offsets"]).items()}
     return {}
 
 
-def commit(lake: Lake, epochs: EpochLog, cut: Cut, app_id: str = GROUP) -> None:
+def commit(lake: Lake, epochs: EpochLog, cut: Cut, pipeline: Pipeline) -> None:
     """Steps 4 and 5 of the protocol: the epoch is recorded, committed to every table, and kept."""
     epochs.epoch(cut.e, cut.first, cut.last)
-    parts = cut.rows.close()
+    cut.made.share(lake, f"{pipeline.app}/{cut.e}")
+    parts = cut.made.files()
     info: dict[str, Any] = {
+        "group": pipeline.group,
         "epoch": cut.e,
         "intents": f"{cut.first}-{cut.last}",
         "offsets": json.dumps(dict(cut.offsets)),
         "state": cut.state.digest,
     }
-    for table in TABLES:
-        app = (f"{app_id}/{table.name}", cut.e)
-        epochs.check()
-        if table.name == LINEAGE and cut.rows.lineage:
-            lake.append_rows(LINEAGE, cut.rows.lineage, app=app, info=info)
-        else:
-            lake.append(table.name, parts.get(table.name, []), app=app, info=info)
+    try:
+        for name in pipeline.tables:
+            app = (f"{pipeline.app}/{name}", cut.e)
+            epochs.check()
+            if rows := cut.made.rows(name):
+                lake.append_rows(name, rows, app=app, info=info)
+            else:
+                lake.append(name, parts.get(name, []), app=app, info=info)
+    except BaseException:
+        # Whoever replays the epoch makes its files anew; one that was replaced leaves none behind.
+        for name, made in parts.items():
+            lake.discard(name, made)
+        raise
     epochs.save(cut.state)

@@ -1,4 +1,4 @@
-"""Vectors and feature series to the topic `features_gold`, as soon as they are made."""
+"""Vectors, their outcomes and feature series to the topic `features_gold`, as soon as made."""
 
 from __future__ import annotations
 
@@ -16,7 +16,11 @@ from spymaster.stages.rows import Coded, Rows
 
 TOPIC = "features_gold"
 #: Table -> kind of message.
-KINDS = {"gold.setup_vectors": "vector", "gold.feature_series": "series"}
+KINDS = {
+    "gold.setup_vectors": "vector",
+    "gold.labels": "outcome",
+    "gold.feature_series": "series",
+}
 
 
 def messages(

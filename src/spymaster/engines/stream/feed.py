@@ -18,6 +18,9 @@ from spymaster.kernel.columns import to_events
 from spymaster.market.identify import Instrument
 from spymaster.stages.single_event import SingleEvents
 
+#: Kinds of message without which records, or the word that they are missing, are lost.
+_WITH_RECORDS = ("batch", "gap")
+
 
 @dataclass(frozen=True)
 class Events:
@@ -44,9 +47,13 @@ Piece: TypeAlias = Events | Begin | Missing
 
 @dataclass(frozen=True)
 class Broken:
-    """A message that somebody posted and that is no event; why."""
+    """A message that cannot be read; why. `venue`: records of it are lost with it ("": of any).
+
+    None: somebody posted what is no event, and nothing else is lost.
+    """
 
     reason: str
+    venue: str | None = None
 
 
 @dataclass
@@ -91,11 +98,7 @@ class TopicFeed:
 
     @staticmethod
     def read(messages: Iterable[Message]) -> list[tuple[Message, Content | Broken]]:
-        """Messages with what they hold.
-
-        SourceError for one that says to be ours and is not; anyone may post an event, so what has
-        no kind and is none is only refused.
-        """
+        """Messages with what they hold. Anyone may post, and a disk may fail: none ends the day."""
         found: list[tuple[Message, Content | Broken]] = []
         for m in messages:
             try:
@@ -103,9 +106,8 @@ class TopicFeed:
                     m.value, m.headers, f"{m.topic}[{m.partition}] at {m.offset}"
                 )
             except SourceError as error:
-                if "kind" in m.headers:
-                    raise
-                content = Broken(str(error))
+                records = m.headers.get("kind") in _WITH_RECORDS
+                content = Broken(str(error), m.headers.get("venue", "") if records else None)
             found.append((m, content))
         return found
 
@@ -141,6 +143,9 @@ class TopicFeed:
                 taken.pieces.append(Missing(content, message.partition))
             elif isinstance(content, Broken):
                 taken.refused.append(_refused(message, content.reason))
+                if content.venue is not None:
+                    end()
+                    taken.pieces += self._lost(content, message.partition)
             else:
                 self._single(message, content, gathered, taken)
         end()
@@ -148,6 +153,13 @@ class TopicFeed:
             if len(marks) == self._partitions:
                 taken.marks[venue] = min(marks.values())
         return taken
+
+    def _lost(self, broken: Broken, partition: int) -> list[Missing]:
+        """Nobody knows what the message held: the partition's books wait for a market snapshot."""
+        venues = [broken.venue] if broken.venue else list(self.last)
+        times = {v: self.last[v] for v in venues if v in self.last}
+        reason = "a message of the topic cannot be read"
+        return [Missing(Gap(v, ts, ts, reason), partition) for v, ts in times.items()]
 
     def of_partition(self, partition: int) -> set[str]:
         """The contracts whose records come by a partition of the topic."""

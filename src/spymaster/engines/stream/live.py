@@ -11,8 +11,7 @@ import json
 import logging
 import time
 import uuid
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
@@ -25,19 +24,20 @@ from spymaster.contracts.stream import TABLES
 from spymaster.engines.epoch import EpochLog, Intent, State
 from spymaster.engines.lease import Lease
 from spymaster.engines.stream import features
-from spymaster.engines.stream.committer import GROUP, Committer, Cut, committed_offsets
+from spymaster.engines.stream.committer import Committer, Cut, Pipeline, committed_offsets
 from spymaster.engines.stream.features import Features
 from spymaster.engines.stream.feed import (
     Broken,
     TopicFeed,
     state_bytes,
 )
+from spymaster.engines.stream.intake import Intake, check_offsets
 from spymaster.engines.stream.outlet import Outlet
 from spymaster.engines.stream.report import Rate
 from spymaster.engines.stream.rows import EpochRows
 from spymaster.engines.stream.sessions import OpenSessions
 from spymaster.engines.stream.start import Start
-from spymaster.errors import BusError, LakeError
+from spymaster.errors import LakeError
 from spymaster.feed.topic import TOPIC, Batch, Content
 from spymaster.kernel.state import pack, unpack
 from spymaster.lake import Lake
@@ -49,10 +49,10 @@ log = logging.getLogger(__name__)
 
 #: Seconds without messages after which the loop looks around (marks, stop, commits).
 _POLL = 0.05
-#: Seconds to wait for messages that are known to be there.
-_PATIENCE = 60.0
 #: Messages behind the topic's end with which one is still up to date.
 _BEHIND = 1_000
+_ANEW = "spymaster live --fresh"
+GROUP = "live"
 
 
 @dataclass
@@ -63,14 +63,6 @@ class Counters:
     intents: int = 0
     sessions_ended: list[str] = field(default_factory=list)
     state: str = ""
-
-
-def _absent(at: Mapping[int, int], ends: Mapping[int, int]) -> BusError:
-    return BusError(
-        f"{TOPIC}: messages {dict(at)} to {dict(ends)} were written down and do not come within "
-        f"{_PATIENCE:.0f} s. Is the bus well? Nothing is lost: start again, or, if the topic was "
-        "made anew, begin with it: spymaster live --fresh"
-    )
 
 
 class LiveEngine:
@@ -127,7 +119,7 @@ class LiveEngine:
         again; the next ones are whole.
         """
         with Lease(self.lake.place, self._run_id, self.now, GROUP):
-            committed = committed_offsets(self.lake)
+            committed = committed_offsets(self.lake, TABLES[0].name, GROUP)
             start = Start.anew(self.folder, self._begun(), committed)
             log.info("the stream begins anew, for the %d. time", start.times)
 
@@ -146,7 +138,7 @@ class LiveEngine:
             return {"state": "starting"}
         last = max(self.feed.last.values(), default=0)
         now = self.now()
-        behind = sum(max(0, o - self._offsets.get(p, 0)) for p, o in self._ends.items())
+        behind = sum(max(0, o - self._intake.offsets.get(p, 0)) for p, o in self._ends.items())
         catching_up = c.state == "live" and behind >= _BEHIND
         return {
             "state": "catching up" if catching_up else c.state,
@@ -191,7 +183,7 @@ class LiveEngine:
                 self._outlet.abandon()
                 raise
             finally:
-                self._reader.close()
+                self._intake.close()
                 self._features.close()
                 self._epochs.close()
         return self.counters
@@ -209,25 +201,29 @@ class LiveEngine:
             lambda name: self._sessions.definition(name),
             self.settings.underlier,
         )
-        self._committer = Committer(self.lake, self._bus, epochs, self.now, start.app)
+        pipeline = Pipeline(start.app(GROUP), GROUP, TOPIC, [t.name for t in TABLES])
+        self._committer = Committer(self.lake, self._bus, epochs, self.now, pipeline)
         self._features = Features(self._bus, GROUP)
         self._outlet = Outlet(
             self.lake, self.settings, self._features, self._fresh, self._run_id, self.now
         )
         self._sessions = OpenSessions(
-            self.settings, self.lake, self.feed, self._outlet, self._between
+            self.settings,
+            self.lake,
+            self.feed,
+            self._outlet,
+            lambda begins, ends: self._intake.between(begins, ends),
         )
         self._first: int | None = None
         self._last = self._e = 0
         self._sessions.past.skip(start.begun)
-        self._offsets = start.within(self._bus.begins(TOPIC), self._bus.ends(TOPIC))
+        offsets = start.within(self._bus.begins(TOPIC), self._bus.ends(TOPIC))
         if epochs.state is not None:
-            self._restore(epochs.state)
-            self._check_offsets()
-        self._reader = self._bus.reader(TOPIC, self._offsets)
-        self._queue: dict[int, deque[Message]] = {p: deque() for p in self._offsets}
+            offsets = self._restore(epochs.state)
+            check_offsets(self._bus, TOPIC, offsets, str(self.folder), _ANEW)
+        self._intake = Intake(self._bus, TOPIC, offsets, _ANEW)
         self._cut_at = self._looked_at = time.monotonic()
-        self._ends = dict(self._offsets)
+        self._ends = dict(offsets)
 
     def _fresh(self) -> EpochRows:
         return EpochRows(self.lake, self.settings.underlier, self.feed)
@@ -243,36 +239,24 @@ class LiveEngine:
             },
         }
 
-    def _restore(self, state: State) -> None:
+    def _restore(self, state: State) -> dict[int, int]:
+        """Take up a state; the offsets that are read next."""
         made_by = self._made_by()
         other = [k for k, v in state.facts["made_by"].items() if made_by.get(k) != v]
         if other:
             raise LakeError(
                 f"{self.folder}: the state after epoch {state.e} was made with other "
-                f"{', '.join(other)}. Go on with those, or begin anew of what was captured: "
-                "spymaster live --fresh"
+                f"{', '.join(other)}. Go on with those, or begin anew of what was captured: {_ANEW}"
             )
         self._e, self._last = state.e, state.intent
-        self._offsets = {int(p): int(o) for p, o in state.facts["offsets"].items()}
         try:
             self._from_bytes(state.data)
         except ValueError as error:
             raise LakeError(
                 f"{self.folder}: the state after epoch {state.e} is of another version of this "
-                f"program ({error}). Or begin anew: spymaster live --fresh"
+                f"program ({error}). Or begin anew: {_ANEW}"
             ) from error
-
-    def _check_offsets(self) -> None:
-        """The state goes on at messages that the topic has, or will have next."""
-        begins, ends = self._bus.begins(TOPIC), self._bus.ends(TOPIC)
-        for p, offset in self._offsets.items():
-            if not begins.get(p, 0) <= offset <= ends.get(p, -1):
-                raise BusError(
-                    f"{TOPIC}: partition {p} has messages {begins.get(p, 0)} to {ends.get(p, 0)}, "
-                    f"and the state of {self.folder} goes on at {offset}: the topic was made "
-                    "anew, or kept too little. Bring the bus of this root back, or begin anew: "
-                    "spymaster live --fresh"
-                )
+        return {int(p): int(o) for p, o in state.facts["offsets"].items()}
 
     def _from_bytes(self, data: bytes) -> None:
         head, *sessions = (a.tobytes() for a in unpack(data, "LIVE", 1)[1])
@@ -284,37 +268,18 @@ class LiveEngine:
         """Repeat what was written down behind the state: epochs, then loose intents."""
         for epoch, intents in self._epochs.replay():
             for intent in intents:
-                self._work(intent, TopicFeed.read(self._exactly(intent)))
+                self._work(intent, TopicFeed.read(self._intake.again(intent)))
             if epoch is not None:
                 self._cut(epoch.e)
                 self._committer.wait()
-
-    def _exactly(self, intent: Intent) -> list[Message]:
-        found: list[Message] = []
-        since = time.monotonic()
-        for partition, (_, end) in sorted(intent.ranges.items()):
-            queue = self._queue[partition]
-            while self._offsets[partition] < end:
-                if not queue:
-                    self._fill(1.0)
-                    if not queue and time.monotonic() - since > _PATIENCE:
-                        raise _absent(self._offsets, {p: e for p, (_, e) in intent.ranges.items()})
-                    continue
-                if queue[0].offset >= end:
-                    self._offsets[partition] = end
-                    break
-                message = queue.popleft()
-                found.append(message)
-                self._offsets[partition] = message.offset + 1
-        return found
 
     # The loop
 
     def _loop(self, stop: Event) -> None:
         last = time.monotonic()
         while not stop.is_set():
-            self._fill(_POLL)
-            while (any(self._queue.values()) or self._sessions.ready()) and not stop.is_set():
+            self._intake.fill(_POLL)
+            while (self._intake.waiting or self._sessions.ready()) and not stop.is_set():
                 self._next()
                 self._maybe_cut()
                 last = time.monotonic()
@@ -329,34 +294,23 @@ class LiveEngine:
             self._ends = self._bus.ends(TOPIC)
             self._looked_at = time.monotonic()
 
-    def _fill(self, timeout: float) -> None:
-        messages = self._reader.poll(timeout=0 if any(self._queue.values()) else timeout)
-        for message in messages:
-            self._queue[message.partition].append(message)
-
     def _next(self) -> None:
         """One more intent: whole messages, until it has enough records."""
         taken: list[tuple[Message, Content | Broken]] = []
-        ranges: dict[int, tuple[int, int]] = {}
-        records = 0
-        for partition, queue in self._queue.items():
-            begin = self._offsets[partition]
-            while queue and (records < self._intent_records):
-                message = queue.popleft()
-                (pair,) = TopicFeed.read([message])
-                taken.append(pair)
-                if isinstance(pair[1], Batch):
-                    records += len(pair[1].columns.ts_recv)
-                self._offsets[partition] = message.offset + 1
-            if self._offsets[partition] > begin:
-                ranges[partition] = (begin, self._offsets[partition])
-        facts = self._sessions.facts(taken, ranges, self._offsets)
+
+        def weigh(message: Message) -> int:
+            (pair,) = TopicFeed.read([message])
+            taken.append(pair)
+            return len(pair[1].columns.ts_recv) if isinstance(pair[1], Batch) else 0
+
+        ranges = self._intake.take(self._intent_records, weigh)
+        facts = self._sessions.facts(taken, ranges, self._intake.offsets)
         intent = self._epochs.intent(ranges, facts)
         self._work(intent, taken)
 
     def _work(self, intent: Intent, contents: list[tuple[Message, Content | Broken]]) -> None:
         """Step 2 and 3: advance, and publish what others wait for."""
-        self._sessions.begin(intent, self._offsets)
+        self._sessions.begin(intent, self._intake.offsets)
         taken = self.feed.take(contents)
         self._outlet.topic(taken)
         self._sessions.advance(taken)
@@ -367,23 +321,6 @@ class LiveEngine:
         self.counters.records += taken.records
         self.counters.intents += 1
         self.counters.sessions_ended = self._outlet.sessions_ended
-
-    def _between(
-        self, begins: Mapping[int, int], ends: Mapping[int, int]
-    ) -> Iterator[list[Message]]:
-        """The topic's messages from offsets to offsets, once more."""
-        at = {p: o for p, o in begins.items() if o < ends[p]}
-        if not at:
-            return
-        with self._bus.reader(TOPIC, at) as reader:
-            while any(at[p] < ends[p] for p in at):
-                messages = reader.poll(timeout=_PATIENCE)
-                if not messages:
-                    raise _absent(at, ends)
-                messages = [m for m in messages if m.offset < ends[m.partition]]
-                for m in messages:
-                    at[m.partition] = m.offset + 1
-                yield messages
 
     # Epochs
 
@@ -399,12 +336,12 @@ class LiveEngine:
             return
         self._e = self._e + 1 if e is None else e
         facts = {
-            "offsets": {str(p): o for p, o in self._offsets.items()},
+            "offsets": {str(p): o for p, o in self._intake.offsets.items()},
             "made_by": self._made_by(),
         }
         state = State(self._e, self._last, facts, self._to_bytes())
-        rows, ended = self._outlet.cut(self._e)
-        cut = Cut(self._e, self._first, self._last, rows, state, dict(self._offsets), ended)
+        made = self._outlet.cut(self._e)
+        cut = Cut(self._e, self._first, self._last, made, state, dict(self._intake.offsets))
         self._committer.submit(cut)
         self._first = None
 

@@ -3,18 +3,61 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
+from spymaster.contracts.stream import SUFFIX
 from spymaster.engines.stream.features import Features
 from spymaster.engines.stream.feed import Taken
 from spymaster.engines.stream.rows import EpochRows
 from spymaster.engines.stream.session import StreamSession
-from spymaster.lake import Lake
+from spymaster.lake import Lake, Part
 from spymaster.lake import lineage as provenance
 from spymaster.settings import Settings
 from spymaster.stages.rows import Rows
 from spymaster.stages.vector_spec import spec_hash, vector_spec_rows
+
+LINEAGE = "lineage" + SUFFIX
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What an epoch's intents came to, as the committer takes it.
+
+    `stages`: rows of the `_stream` tables; `lineage`: of sessions that ended; `refused`: rows of
+    bronze.quarantine; `specs`: layouts of its vectors.
+    """
+
+    stages: EpochRows
+    lineage: list[dict[str, Any]]
+    refused: list[dict[str, Any]]
+    specs: list[str]
+
+    @property
+    def ended(self) -> list[dict[str, str]]:
+        """Partitions of the sessions that ended."""
+        return [
+            {"session_date": row["session_date"].isoformat(), "underlier": row["underlier"]}
+            for row in self.lineage
+        ]
+
+    def share(self, lake: Lake, app: str) -> None:
+        """What could not be read, and the layouts that are new."""
+        if self.refused:
+            lake.append_rows("bronze.quarantine", self.refused, app=(f"{app}/refused", 1))
+        for spec in self.specs:
+            name = f"gold.vector_spec/{spec_hash(spec)}"
+            if lake.transaction_version("gold.vector_spec", name) is None:
+                lake.append_rows("gold.vector_spec", vector_spec_rows(spec), app=(name, 1))
+
+    def files(self) -> dict[str, list[Part]]:
+        """The files of each table, on disk for good."""
+        return self.stages.close()
+
+    def rows(self, table: str) -> list[dict[str, Any]]:
+        """Lineage has a row for each session that ended."""
+        return self.lineage if table == LINEAGE else []
 
 
 class Outlet:
@@ -34,9 +77,9 @@ class Outlet:
         self._lake, self._settings, self._run_id, self._now = lake, settings, run_id, now
         self._fresh = fresh
         self._rows = fresh()
-        self._specs: set[str] = set()  # of vectors to come; written before their epoch
+        self._specs: set[str] = set()  # of vectors to come
         self._refused: list[dict[str, Any]] = []
-        self._just_ended: list[Mapping[str, str]] = []
+        self._lineage: list[dict[str, Any]] = []  # of sessions that ended
 
     def topic(self, taken: Taken) -> None:
         """What was read, for bronze.stream and bronze.quarantine."""
@@ -60,11 +103,10 @@ class Outlet:
     def ended(self, s: StreamSession) -> None:
         """A session can change no more: its lineage, and its small files become one."""
         name, date = s.key
-        self._rows.add_lineage(self._lineage(s))
-        self._just_ended.append({"session_date": date, "underlier": name})
+        self._lineage.append(self._lineage_of(s))
         self.sessions_ended.append(f"{name} {date}")
 
-    def _lineage(self, s: StreamSession) -> dict[str, Any]:
+    def _lineage_of(self, s: StreamSession) -> dict[str, Any]:
         missing = s.stages.missing()
         counters = {"duplicates": s.stages.duplicates, **s.stages.quality, "missing": missing}
         return {
@@ -87,25 +129,12 @@ class Outlet:
             "committed_at": self._now(),
         }
 
-    def cut(self, epoch: int) -> tuple[EpochRows, tuple[Mapping[str, str], ...]]:
-        """The rows since the last time, those of an epoch, and the sessions that ended in them.
-
-        What several pipelines append to is written here: each row once, by what it is of.
-        """
-        for row in self._refused:
-            app = f"bronze.quarantine/{row['source']}/{row['offset']}"
-            self._lake.append_rows("bronze.quarantine", [row], app=(app, 1))
-        self._refused = []
-        for spec in self._specs:
-            app = f"gold.vector_spec/{spec_hash(spec)}"
-            if self._lake.transaction_version("gold.vector_spec", app) is None:
-                self._lake.append_rows("gold.vector_spec", vector_spec_rows(spec), app=(app, 1))
-        self._specs.clear()
-        for row in self._rows.lineage:
-            row["epoch"] = epoch
-        rows, ended = self._rows, tuple(self._just_ended)
-        self._rows, self._just_ended = self._fresh(), []
-        return rows, ended
+    def cut(self, epoch: int) -> Epoch:
+        """What was made since the last time: an epoch's."""
+        lineage = [{**row, "epoch": epoch} for row in self._lineage]
+        made = Epoch(self._rows, lineage, self._refused, sorted(self._specs))
+        self._rows, self._lineage, self._refused, self._specs = self._fresh(), [], [], set()
+        return made
 
     def abandon(self) -> None:
         """Leave no file behind."""

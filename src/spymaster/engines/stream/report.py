@@ -40,14 +40,20 @@ class StatusFile:
     """Writes `facts()` into a small JSON file every second, whole or not at all.
 
     As a context manager: a thread of its own, and a last word at the end. `mine`: whether the
-    file is ours to write; another process of that name may be at work.
+    file is ours to write; another process of that name may be at work. `pipeline`: whose lease it
+    holds, where that is not `name`.
     """
 
     def __init__(
-        self, root: str | Path, name: str, facts: Facts, mine: Callable[[], bool] = lambda: True
+        self,
+        root: str | Path,
+        name: str,
+        facts: Facts,
+        mine: Callable[[], bool] = lambda: True,
+        pipeline: str | None = None,
     ) -> None:
         self._path = Path(root) / FOLDER / f"{name}.json"
-        self._name, self._facts, self._mine = name, facts, mine
+        self._name, self._facts, self._mine = pipeline or name, facts, mine
         self._stop = Event()
         self._thread = Thread(target=self._run, name="status", daemon=True)
         self._error = ""

@@ -23,7 +23,7 @@ from spymaster.stages.bronze_process_dbn import partitions
 from spymaster.stages.envelope import mark_rows, topic_rows
 from spymaster.stages.rows import Rows
 
-STREAM, LINEAGE = "bronze.stream", "lineage" + SUFFIX
+STREAM = "bronze.stream"
 #: Batches are laid together until there are so many records: a small piece costs as much.
 _ENOUGH = 1 << 15
 Key = tuple[str, str]  #: underlier, session_date
@@ -38,7 +38,6 @@ class EpochRows:
         self.rows: dict[str, int] = defaultdict(int)
         self._lake, self._settings, self._feed = lake, settings, feed
         self._sinks: dict[Key, Sink] = {}
-        self._lineage: list[dict[str, Any]] = []
         self._topic = lake.writer(STREAM)
         self._thread = Background("bronze.stream")
         self._waiting: list[tuple[Message, Batch, NDArray[Any]]] = []
@@ -54,10 +53,6 @@ class EpochRows:
                 self._lake, dt.date.fromisoformat(date), underlier, constants, SUFFIX
             )
         self._sinks[key].add(rows, kind)
-
-    def add_lineage(self, row: dict[str, Any]) -> None:
-        """A session ended."""
-        self._lineage.append(row)
 
     def add_topic(self, taken: Taken) -> None:
         """What was read, for bronze.stream."""
@@ -118,11 +113,6 @@ class EpochRows:
             for name, n in sink.rows.items():
                 self.rows[name + SUFFIX] += n
         return parts
-
-    @property
-    def lineage(self) -> list[dict[str, Any]]:
-        """Rows of the sessions that ended."""
-        return self._lineage
 
     def abandon(self) -> None:
         """Leave nothing behind."""

@@ -25,10 +25,9 @@ class Start:
     offsets: Mapping[int, int] = field(default_factory=dict)
     begun: Mapping[str, str] = field(default_factory=dict)
 
-    @property
-    def app(self) -> str:
+    def app(self, pipeline: str) -> str:
         """The application that Delta's transactions are of."""
-        return f"live-{self.times}" if self.times else "live"
+        return f"{pipeline}-{self.times}" if self.times else pipeline
 
     @classmethod
     def of(cls, folder: Path) -> Start:

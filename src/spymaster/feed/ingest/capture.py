@@ -20,8 +20,9 @@ FOLDER = "raw-dbn/.capture"
 class Capture:
     """A DBN file of version 3 without a schema, that grows: mapping, system, definition and MBO.
 
-    Plain while it grows, so that a record is in it once `write` returns, whatever happens to
-    this process. `start`: its metadata's, ns UTC; it names the UTC day. `records`: of any type.
+    Plain while it grows, so that a record is in it for good once `write` returns, whatever
+    happens to this process or to the power. `start`: its metadata's, ns UTC; it names the UTC
+    day. `records`: of any type.
     """
 
     def __init__(self, folder: Path, dataset: str, start: int, batch_id: str) -> None:
@@ -39,6 +40,7 @@ class Capture:
         """Append `count` whole records. LakeError when the disk does not take them."""
         try:
             self._put(data.data)
+            os.fdatasync(self._file)
         except OSError as error:
             raise _unwritable(self.path, error) from error
         self.records += count

@@ -61,7 +61,7 @@ PLAN = np.dtype(
 )
 
 #: Drift and spread of the fair value over a whole timeout, in barriers.
-_DRIFT, _SPREAD = 1.35, 0.85
+DRIFT, SPREAD = 1.35, 0.85
 #: An approach moves this many ticks a second at most; a level farther than this many barriers
 #: is sought only if it is the nearest.
 _SPEED, _REACH = 0.22, 3.0
@@ -98,8 +98,8 @@ def step(plan: Plan, m: Market, touches: NDArray[np.void], vol: float, phase: in
     if not phase & TRIGGER and p.mode != WANDER:
         _wander(plan, x - m.state[0].basis)
     if p.mode == EPISODE:
-        x += p.s * p.z * _DRIFT * p.barrier / p.timeout_s
-        x += _SPREAD * p.barrier / math.sqrt(p.timeout_s) * noise
+        x += p.s * p.z * DRIFT * p.barrier / p.timeout_s
+        x += SPREAD * p.barrier / math.sqrt(p.timeout_s) * noise
         if abs(x - p.level) >= p.barrier + 1.5 * p.unit or p.since > p.timeout_s + 5:
             _wander(plan, x - m.state[0].basis)
     elif p.mode == APPROACH:

@@ -1,0 +1,120 @@
+"""Who was champion when: a model's changes in order, written before the alias moves.
+
+The table tells what shall be, the registry's alias what is. A change that was killed between the
+two is carried out by whoever comes next; an alias that somebody else has moved is taken as it is.
+Hold the model's promotion lease.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from spymaster.errors import ModelError
+from spymaster.lake import Lake
+from spymaster.lake.lineage import code_version
+
+PROMOTIONS = "gold.promotions"
+Event = Literal["promoted", "rolled_back", "found"]
+
+
+@dataclass(frozen=True)
+class Champions:
+    """The changes of one model. `get` and `put` are its alias `champion` in the registry."""
+
+    lake: Lake
+    model_id: str
+    get: Callable[[], str | None]
+    put: Callable[[str], None]
+
+    def changes(self) -> list[dict[str, Any]]:
+        """Every change, in order."""
+        asked = {"model_id": self.model_id}
+        rows = self.lake.scan(PROMOTIONS, filters=asked, missing_ok=True).to_pylist()
+        return sorted(rows, key=lambda r: int(r["number"]))
+
+    def settle(self, now: int) -> str | None:
+        """Bring table and alias together; the champion that is then both, None if there is none."""
+        changes = self.changes()
+        last = changes[-1] if changes else {"version": None, "before": None}
+        there = self.get()
+        if there == last["version"]:
+            return there
+        if there == last["before"] and last["version"] is not None:
+            self.put(last["version"])
+            return str(last["version"])
+        why = "the alias was set elsewhere"
+        self._note("found", there, last["version"], None, why, now)
+        return there
+
+    def promote(self, version: str, look_id: str, reason: str, now: int) -> str | None:
+        """Make a version champion; returns the one before."""
+        before = self.settle(now)
+        self._note("promoted", version, before, look_id, reason, now)
+        self.put(version)
+        return before
+
+    def roll_back(self, reason: str, now: int) -> tuple[str, str]:
+        """Bring the champion before back: (champion now, champion until now).
+
+        Again and again goes further back. Raises ModelError when there is none before.
+        """
+        champion = self.settle(now)
+        earlier = stack(self.changes())[:-1]
+        if champion is None or not earlier:
+            raise ModelError(
+                f"{self.model_id}: champion is {champion or 'nobody'}, and there was none before. "
+                "Promote a version: spymaster ml promote"
+            )
+        self._note("rolled_back", earlier[-1], champion, None, reason, now)
+        self.put(earlier[-1])
+        return earlier[-1], champion
+
+    def _note(
+        self,
+        event: Event,
+        version: str | None,
+        before: str | None,
+        look_id: str | None,
+        reason: str,
+        now: int,
+    ) -> None:
+        number = len(self.changes()) + 1
+        row = {
+            "model_id": self.model_id,
+            "number": number,
+            "at": now,
+            "event": event,
+            "version": version,
+            "before": before,
+            "look_id": look_id,
+            "reason": reason,
+            "code_version": code_version(),
+        }
+        # Where a lease has no locks (an object store), the number is what only one can have.
+        if not self.lake.append_rows(PROMOTIONS, [row], (self.model_id, number)).written:
+            raise ModelError(
+                f"{self.model_id}: change {number} of its champion was made by somebody else at "
+                "this moment. See: spymaster ml models"
+            )
+
+
+def stack(changes: list[dict[str, Any]]) -> list[str]:
+    """The champions that a rollback can go back to, the last one in force.
+
+    >>> def change(event, version):
+    ...     return {"event": event, "version": version}
+    >>> made = [change("promoted", "1"), change("promoted", "2"), change("rolled_back", "1")]
+    >>> stack(made[:2]), stack(made)
+    (['1', '2'], ['1'])
+    """
+    kept: list[str] = []
+    for change in changes:
+        if change["event"] == "rolled_back":
+            kept.pop()
+        elif change["version"] is None:
+            kept.clear()
+        else:
+            kept.append(change["version"])
+    return kept

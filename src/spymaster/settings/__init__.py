@@ -1,0 +1,30 @@
+"""What a person may set: sections of values, each with a default, and one object of them all."""
+
+from spymaster.settings.bus import BusSettings, EmbeddedBusSettings, KafkaSettings
+from spymaster.settings.feed import FeedSettings, SymbolSettings
+from spymaster.settings.learning import GateSettings, MlSettings, SplitSettings
+from spymaster.settings.market import ApproachSettings, UnderlierSettings, WindowSettings
+from spymaster.settings.scoring import EndpointSettings, ScoringSettings
+from spymaster.settings.serving import ServingSettings
+from spymaster.settings.settings import Settings
+from spymaster.settings.sources import CONFIG_FILE, CONFIG_VARIABLE
+
+__all__ = [
+    "CONFIG_FILE",
+    "CONFIG_VARIABLE",
+    "ApproachSettings",
+    "BusSettings",
+    "EmbeddedBusSettings",
+    "EndpointSettings",
+    "FeedSettings",
+    "GateSettings",
+    "KafkaSettings",
+    "MlSettings",
+    "ScoringSettings",
+    "ServingSettings",
+    "Settings",
+    "SplitSettings",
+    "SymbolSettings",
+    "UnderlierSettings",
+    "WindowSettings",
+]

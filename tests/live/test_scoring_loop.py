@@ -1,0 +1,353 @@
+"""The scoring loop before the real service: every vector one score, whatever goes wrong."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import pytest
+
+from spymaster.bus import open_bus
+from spymaster.engines.stream.live import LiveEngine
+from spymaster.errors import ScoringError
+from spymaster.lake import Lake
+from spymaster.lake.diff import diff
+from spymaster.scoring.endpoint import Endpoint
+from spymaster.scoring.loop import Line, ScoringLoop, contract_of
+from spymaster.settings import Settings
+from spymaster.stages.hashes import feature_hash
+from spymaster.stages.vector_spec import spec_hash
+from tests.e2e.runner import HOME, Runner, environment
+from tests.e2e.scenes import SHORT, market, rows, short
+from tests.live.endpoint import POISON, Road, Service, Softmax, service
+from tests.live.posting import post
+
+SCORES, ERRORS = "gold.inference_scores_stream", "gold.inference_errors_stream"
+OUTCOMES = "gold.score_outcomes_stream"
+TABLES = (SCORES, ERRORS, OUTCOMES)
+IMPATIENT = {
+    "batch_rows": 20, "retry_first_s": 0.01, "retry_longest_s": 0.05, "breaker_s": 0.05,
+    "watch_s": 0.05, "breaker_failures": 3,
+}  # fmt: skip
+
+
+def impatient(settings: Settings, **more: Any) -> Settings:
+    scoring = settings.scoring.model_copy(update={**IMPATIENT, **more})
+    return settings.model_copy(update={"scoring": scoring})
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A root whose features_gold holds two sessions' vectors and outcomes."""
+    folder = tmp_path_factory.mktemp("published")
+    settings = short(folder / "root")
+    with open_bus(settings) as bus:
+        post(bus, settings, market(folder / "market", 2, 4_000, SHORT), 500)
+        LiveEngine(settings, bus, quiet_s=0.3).run()
+    return folder / "root"
+
+
+@pytest.fixture(scope="module")
+def served(published: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    contract, columns = contract_of(short(published), "ES_MODEL")
+    with service(tmp_path_factory.mktemp("service"), columns, contract) as made:
+        yield made
+
+
+@pytest.fixture
+def fresh(published: Path, tmp_path: Path) -> Callable[[str], Settings]:
+    """Roots with the topic of `published` and nothing scored yet."""
+
+    def make(name: str) -> Settings:
+        settings = impatient(short(tmp_path / name))
+        copy_topic(published, settings)
+        return settings
+
+    return make
+
+
+def copy_topic(published: Path, settings: Settings, again: int = 0) -> None:
+    """Publish what lies in features_gold; the last `again` vectors a second time."""
+    with open_bus(short(published)) as source, open_bus(settings) as bus:
+        bus.create("features_gold", 1)
+        found = []
+        with source.reader("features_gold", {0: 0}) as reader:
+            while messages := reader.poll(timeout=0):
+                found += messages
+        vectors = [m for m in found if m.headers["kind"] == "vector"]
+        with bus.producer("copy") as producer:
+            for m in [*found, *vectors[len(vectors) - again :]]:
+                producer.publish(
+                    "features_gold", m.value, partition=0, key=m.key, headers=m.headers
+                )
+
+
+def score(settings: Settings, url: str, stop: threading.Event | None = None, **how: Any) -> Any:
+    with open_bus(settings) as bus, Endpoint(url, "", None, 2.0) as endpoint:
+        line = Line("ES_MODEL", "champion", endpoint)
+        how = {"quiet_s": 0.3, "commit_s": 0.2, **how}
+        return ScoringLoop(settings, bus, line, **how).run(stop)
+
+
+def vectors_of(published: Path) -> dict[str, dict[str, Any]]:
+    return {r["feature_hash"]: r for r in rows(published, "gold.setup_vectors_stream")}
+
+
+def test_every_vector_has_the_models_own_score_once_and_its_outcome(
+    published: Path, served: Service, fresh: Callable[[str], Settings]
+) -> None:
+    settings = fresh("root")
+    copied = short(published)
+    contract, columns = contract_of(copied, "ES_MODEL")
+    counters = score(settings, served.url)
+    expected = vectors_of(published)
+    found = rows(settings.root, SCORES)
+    assert len(found) == len(expected) == counters.scored > 100
+    assert {r["feature_hash"] for r in found} == set(expected)
+    model = Softmax(tuple(columns), contract, 1)
+    for row in found:
+        vector = expected[row["feature_hash"]]
+        p = model.probabilities(np.array([vector["feature_vector"]]))[0]
+        assert [row["p_break"], row["p_reject"], row["p_chop"]] == p.tolist()  # to the last bit
+        same = ("vector_time", "contract_id", "episode_id", "session_date", "underlier")
+        assert {n: row[n] for n in same} == {n: vector[n] for n in same}
+        assert (row["model_version"], row["role"]) == ("1", "champion")
+        assert row["latency_ms"] > 0
+    assert rows(settings.root, ERRORS) == []
+    labels = {r["feature_hash"]: r for r in rows(published, "gold.labels_stream")}
+    told = rows(settings.root, OUTCOMES)
+    assert {r["feature_hash"]: r["label"] for r in told} == {
+        h: r["label"] for h, r in labels.items()
+    }
+    assert len(told) == counters.outcomes == len(labels) > 100
+    assert {r["label"] for r in told} >= {"BREAK", "REJECT"} or len({r["label"] for r in told}) > 1
+    with open_bus(settings) as bus, bus.reader("inference_scores", {0: 0}) as reader:
+        sent = []
+        while messages := reader.poll(timeout=0):
+            sent += [orjson.loads(m.value) for m in messages]
+    stored = {r["feature_hash"]: str(r["session_date"]) for r in found}
+    assert {r["feature_hash"]: r["session_date"] for r in sent} == stored
+
+
+def test_vectors_that_come_again_are_scored_once_also_after_a_restart(
+    published: Path, served: Service, fresh: Callable[[str], Settings]
+) -> None:
+    settings = fresh("root")
+    first = score(settings, served.url)
+    copy_topic(published, settings, again=30)
+    second = score(settings, served.url)
+    assert (second.scored, second.repeated) == (0, first.scored + 30)
+    keys = Counter(r["feature_hash"] for r in rows(settings.root, SCORES))
+    assert set(keys.values()) == {1}
+    assert len(keys) == first.scored
+
+
+def test_lost_answers_cost_no_vector_and_no_second_row(
+    published: Path, served: Service, fresh: Callable[[str], Settings]
+) -> None:
+    calm, settings = fresh("calm"), fresh("root")
+    score(calm, served.url)
+    road = Road(served.port, nth=3)
+    try:
+        score(settings, road.url)
+    finally:
+        road.close()
+    assert road.lost > 3
+    _same(calm, settings)
+
+
+def _same(calm: Settings, settings: Settings) -> None:
+    for name in TABLES:
+        found = diff(Lake(calm.root), Lake(settings.root), name)
+        assert found.equal, str(found)
+    assert Lake(settings.root).count(SCORES) > 100
+
+
+def test_an_endpoint_that_is_down_keeps_vectors_waiting_in_order(
+    published: Path, fresh: Callable[[str], Settings], tmp_path: Path
+) -> None:
+    settings = fresh("root")
+    contract, columns = contract_of(settings, "ES_MODEL")
+    with service(tmp_path / "service", columns, contract) as made:
+        calm = fresh("calm")
+        score(calm, made.url)
+        made.end()
+        stop = threading.Event()
+        threading.Timer(1.0, stop.set).start()
+        assert score(settings, made.url, stop).scored == 0  # it waits, and ends when asked
+        assert rows(settings.root, SCORES) == []
+        threading.Timer(0.7, made.start).start()
+        counters = score(settings, made.url)
+    assert counters.scored == Lake(calm.root).count(SCORES)
+    _same(calm, settings)
+    found = sorted(rows(settings.root, SCORES), key=lambda r: r["vector_time"])
+    assert [r["scored_at"] for r in found] == sorted(r["scored_at"] for r in found)
+
+
+def test_a_vector_the_model_fails_on_is_given_up_alone_with_the_reason(
+    published: Path, served: Service, tmp_path: Path
+) -> None:
+    settings = impatient(short(tmp_path / "root"))
+    copy_topic(published, settings)
+    (poisoned, foreign, forged) = _bad_vectors(published)
+    with open_bus(settings) as bus, bus.producer("test") as producer:
+        for row in (poisoned, foreign, forged):
+            producer.publish(
+                "features_gold", orjson.dumps(row), partition=0, headers={"kind": "vector"}
+            )
+        producer.publish("features_gold", b"{not ours", partition=0, headers={"kind": "vector"})
+    counters = score(settings, served.url)
+    assert counters.scored == len(vectors_of(published))
+    reasons = {r["feature_hash"]: r for r in rows(settings.root, ERRORS)}
+    assert set(reasons) == {bad["feature_hash"] for bad in (poisoned, foreign, forged)}
+    assert "poison" in reasons[poisoned["feature_hash"]]["reason"]
+    assert reasons[poisoned["feature_hash"]]["attempts"] >= settings.scoring.model_attempts
+    assert "its feature contract is" in reasons[foreign["feature_hash"]]["reason"]
+    assert "its numbers have the hash" in reasons[forged["feature_hash"]]["reason"]
+    keys = {r["feature_hash"] for r in rows(settings.root, SCORES)}
+    assert not keys & set(reasons)
+
+
+def _bad_vectors(published: Path) -> list[dict[str, Any]]:
+    """One that the model fails on, one of other settings, one whose numbers were changed."""
+    row = next(iter(vectors_of(published).values()))
+    plain = {k: str(v) if k == "session_date" else v for k, v in row.items()}
+    made = []
+    for change in ("poison", "foreign", "forged"):
+        numbers = [float(x) for x in row["feature_vector"]]
+        numbers[0] = POISON if change == "poison" else numbers[0] + 1.0
+        spec = "{}" if change == "foreign" else row["lookback_spec"]
+        of = "0" * 32 if change == "forged" else None
+        hashed = feature_hash(
+            row["contract_id"],
+            row["vector_time"],
+            row["episode_id"],
+            spec_hash(spec),
+            np.array(numbers),
+        )
+        told = {"feature_vector": numbers, "lookback_spec": spec, "feature_hash": of or hashed}
+        made.append({**plain, **told})
+    return made
+
+
+def test_a_model_of_another_feature_contract_is_refused_at_the_start(
+    published: Path, fresh: Callable[[str], Settings], tmp_path: Path
+) -> None:
+    settings = fresh("root")
+    _, columns = contract_of(settings, "ES_MODEL")
+    with (
+        service(tmp_path / "service", columns, "another") as made,
+        pytest.raises(ScoringError, match="was trained on vectors of the feature contract another"),
+    ):
+        score(settings, made.url)
+    assert rows(settings.root, SCORES) == []
+
+
+def test_promotion_under_load_loses_nothing_and_every_row_is_of_the_version_it_names(
+    published: Path, fresh: Callable[[str], Settings], tmp_path: Path
+) -> None:
+    settings = impatient(fresh("root"), batch_rows=3)
+    contract, columns = contract_of(settings, "ES_MODEL")
+    done = threading.Event()
+    with service(tmp_path / "service", columns, contract) as made:
+
+        def promote() -> None:
+            version = 1
+            while not done.wait(0.15):
+                version += 1
+                made.shelf.promote(version)
+
+        thread = threading.Thread(target=promote)
+        thread.start()
+        try:
+            score(settings, made.url)
+        finally:
+            done.set()
+            thread.join()
+    expected = vectors_of(published)
+    found = sorted(rows(settings.root, SCORES), key=lambda r: r["scored_at"])
+    assert {r["feature_hash"] for r in found} == set(expected)
+    assert len(found) == len(expected)
+    versions = [int(r["model_version"]) for r in found]
+    assert versions == sorted(versions)
+    assert len(set(versions)) > 1
+    for row in found:
+        model = Softmax(tuple(columns), contract, int(row["model_version"]))
+        p = model.probabilities(np.array([expected[row["feature_hash"]]["feature_vector"]]))[0]
+        assert [row["p_break"], row["p_reject"], row["p_chop"]] == p.tolist()
+
+
+CHILD = """
+import sys
+from pathlib import Path
+from tests.live.test_scoring_loop import impatient, score
+from tests.e2e.scenes import short
+import time
+score(impatient(short(Path(sys.argv[1])), batch_rows=3), sys.argv[2], commit_s=0.05)
+"""
+
+
+@pytest.mark.slow
+def test_killed_at_any_time_every_vector_has_one_score_of_the_version_first_asked(
+    published: Path, served: Service, fresh: Callable[[str], Settings]
+) -> None:
+    calm, settings = fresh("calm"), fresh("root")
+    score(calm, served.url)
+    seed = int(os.environ.get("SPYMASTER_SEED", time.time_ns() % 1_000_000))
+    print(f"SPYMASTER_SEED={seed}")
+    draw = random.Random(seed)
+    kills = 0
+    for _ in range(40):
+        child = subprocess.Popen(
+            [sys.executable, "-c", CHILD, str(settings.root), served.url],
+            env=environment(),
+            cwd=HOME,
+        )
+        try:
+            assert child.wait(timeout=2.2 + draw.uniform(0.0, 1.2)) == 0
+            break
+        except subprocess.TimeoutExpired:
+            child.send_signal(signal.SIGKILL)
+            child.wait()
+            kills += 1
+        if kills == 5:
+            break
+    score(impatient(settings), served.url)
+    assert kills > 0
+    _same(calm, settings)
+
+
+def test_the_command_scores_tells_and_ends(
+    published: Path,
+    served: Service,
+    fresh: Callable[[str], Settings],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    settings = fresh("root")
+    config = Path(settings.root) / "spymaster.toml"
+    config.write_text(settings.to_toml())
+    runner = Runner(tmp_path_factory.mktemp("said"))
+    try:
+        asked = ["--endpoint", served.url, "--model", "ES_MODEL", "--quiet", "0.3"]
+        ran = runner.run("score", "--config", config, *asked)
+        told = runner.run("status", "--config", config)
+        none = runner.run("score", "--config", config)
+    finally:
+        runner.close()
+    assert ran.code == 0, ran.said
+    n = len(vectors_of(published))
+    assert f"ES_MODEL champion: {n:,} scored, 0 given up" in ran.said
+    assert "score-es_model-champion" in told.said
+    assert none.code == 1
+    assert "error: no endpoint is named for any model" in none.said
