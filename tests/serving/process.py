@@ -1,4 +1,4 @@
-"""What runs in a service's process: the service, with the tests' loader."""
+"""What runs in a service's process."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 
 from spymaster.ml import walk
 from spymaster.ml.extra import needed
-from spymaster.ml.model import load_scorer
-from spymaster.scoring.registered import MlflowRegistry
+from spymaster.ml.registry import Registry
+from spymaster.scoring.registered import Registered
 from spymaster.scoring.server import serve
 from spymaster.settings import ServingSettings, Settings
 from tests.serving.models import MODEL
@@ -18,7 +18,7 @@ for module in ("mlflow.artifacts", "mlflow.store.model_registry.sqlalchemy_store
 assert walk.RAW
 
 
-def main(registry: str, config: Path, log: Path, key: str) -> None:
+def main(config: Path, log: Path, key: str) -> None:
     """Serve; all that is said goes to `log`."""
     with open(log, "ab", buffering=0) as out:
         for stream in (1, 2):
@@ -34,4 +34,5 @@ def main(registry: str, config: Path, log: Path, key: str) -> None:
     def tell(line: str) -> None:
         print(line, flush=True)
 
-    serve(MODEL, MlflowRegistry(registry, MODEL, load_scorer), settings, tell, tell)
+    registry = Registered(Registry(Settings.load(config), MODEL))
+    serve(MODEL, registry, settings, tell, tell)

@@ -48,19 +48,19 @@ class Running:
 
     def __init__(self, folder: Path, registry: Path, key: str = "", **serving: Any) -> None:
         folder.mkdir(parents=True, exist_ok=True)
+        self._registry = uri(registry)
         self._config, self.log = folder / "spymaster.toml", folder / "serve.log"
         self.configure(**serving)
         self.process = _PROCESSES.Process(
-            target=main, args=(uri(registry), self._config, self.log, key), daemon=True
+            target=main, args=(self._config, self.log, key), daemon=True
         )
         self.log.touch()
         self.process.start()
         self.url = ""
 
     def configure(self, **serving: Any) -> None:
-        self._config.write_text(
-            Settings.model_validate({"serving": {"port": 0, **serving}}).to_toml()
-        )
+        values = {"serving": {"port": 0, **serving}, "ml": {"tracking_uri": self._registry}}
+        self._config.write_text(Settings.model_validate(values).to_toml())
 
     def ready(self) -> Running:
         """Wait until it listens."""

@@ -65,16 +65,14 @@ def serve(
             "Name one, or set model_id of an underlier."
         )
     try:
-        from spymaster.ml.model import load_scorer
-        from spymaster.ml.tracking import tracking_uri
-        from spymaster.scoring.registered import MlflowRegistry
+        from spymaster.ml.registry import Registry
+        from spymaster.scoring.registered import Registered
         from spymaster.scoring.server import serve as run
     except ModuleNotFoundError as error:
         raise ScoringError(
             f"serve needs {error.name}: install spymaster with its extra [ml]."
         ) from None
-    registry = MlflowRegistry(tracking_uri(settings), model, load_scorer)
-    run(model, registry, lambda: read().serving, tell, errors.print)
+    run(model, Registered(Registry(settings, model)), lambda: read().serving, tell, errors.print)
 
 
 def _pairs(option: str, texts: list[str]) -> dict[str, str]:
