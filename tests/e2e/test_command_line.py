@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import spymaster
-from spymaster.contracts import TABLES, stream
+from spymaster.contracts import TABLES, learning, scores, stream
 from spymaster.contracts.column import Table
 from spymaster.lake import Lake
 from tests.e2e.runner import environment
@@ -19,8 +19,9 @@ from tests.e2e.runner import environment
 README = Path(__file__).parents[2] / "README.md"
 pytestmark = pytest.mark.slow
 
-#: The demo's live part has a root of its own.
+#: The demo's live part and its learning part have roots of their own.
 STREAMED = {t.name for t in stream.TABLES}
+LEARNT = {t.name for t in (*scores.TABLES, *learning.TABLES)}
 #: What has no value for lack of code: nothing.
 TABLES_STILL_EMPTY: set[str] = set()
 COLUMNS_STILL_NULL: dict[str, set[str]] = {}
@@ -32,8 +33,6 @@ NOTHING_HAPPENED = {
     "silver.session_summary": {"missing"},
     "lineage": {"epoch"},
     "gold.parity": set(TABLES["gold.parity"].names),
-    "gold.test_looks": set(TABLES["gold.test_looks"].names),
-    "gold.promotions": set(TABLES["gold.promotions"].names),
 }
 #: The same of the live part. A label is known later than its vector travels.
 LIVE_NOTHING = {
@@ -50,7 +49,7 @@ def command(*arguments: str | Path, cwd: Path, **env: str) -> subprocess.Complet
         env=environment(**env),
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=1_800,
     )
 
 
@@ -100,7 +99,7 @@ def _null_columns(lake: Lake, table: Table) -> set[str]:
 
 def test_no_column_is_null_for_lack_of_code(demo: tuple[Path, str]) -> None:
     lake = Lake(demo[0] / "spymaster-data")
-    history = {n: t for n, t in TABLES.items() if n not in STREAMED}
+    history = {n: t for n, t in TABLES.items() if n not in STREAMED | LEARNT}
     null = {n: _null_columns(lake, t) for n, t in history.items()}
     empty = {n for n in null if null[n] == set(TABLES[n].names) and n not in NOTHING_HAPPENED}
     assert empty == TABLES_STILL_EMPTY
@@ -117,6 +116,30 @@ def test_the_demo_ends_with_a_live_replay_and_green_certificates(demo: tuple[Pat
     streamed = {n: t for n, t in TABLES.items() if n in STREAMED or n == "gold.parity"}
     null = {n: _null_columns(lake, t) - LIVE_NOTHING.get(n, set()) for n, t in streamed.items()}
     assert {n: c for n, c in null.items() if c} == {}
+
+
+def test_the_demo_learns_passes_the_gate_and_scores_a_day_live(
+    demo: tuple[Path, str],
+) -> None:
+    folder, said = demo
+    told = json.loads((folder / "summary.json").read_text())["model"]
+    assert all(s["equal"] and s["vectors"] > 100 for s in told["parity"].values())
+    assert len(told["parity"]) == 2
+    assert (told["model_id"], told["version"]) == ("ES_MODEL", "1")
+    assert told["scores"] == told["outcomes"] > 100
+    assert told["log_loss"] < told["prior_log_loss"]
+    assert "passed  better than the baseline" in said
+    lake = Lake(folder / "learning-data")
+    days = {r["session_date"] for r in lake.scan("gold.training_view").to_pylist()}
+    assert len(days) >= 45
+    null = {n: _null_columns(lake, TABLES[n]) for n in LEARNT}
+    allowed = {
+        "gold.inference_errors_stream": set(TABLES["gold.inference_errors_stream"].names),
+        "gold.test_looks": {"champion"},
+        "gold.promotions": {"before"},
+    }
+    left = {n: c - allowed.get(n, set()) for n, c in null.items()}
+    assert {n: c for n, c in left.items() if c} == {}
 
 
 def test_no_vector_number_is_always_missing(demo: tuple[Path, str]) -> None:
