@@ -19,7 +19,7 @@ DEPLOYMENT = "azureml-model-deployment"
 _FAILED = "x-ms-run-function-failed"
 _COLUMNS = tuple(f"p_{outcome.lower()}" for outcome in OUTCOMES)
 #: Statuses that asking again may cure.
-_PASSING = frozenset({401, 403, 408, 425, 429, 500, 502, 503, 504})
+_PASSING = frozenset({401, 403, 408, 424, 425, 429, 500, 502, 503, 504})
 
 
 class Unavailable(Exception):
@@ -119,7 +119,9 @@ class Endpoint:
     def _raise(self, answer: httpx.Response) -> None:
         said = f"{self.url} says {answer.status_code}: {answer.text[:300].strip()}"
         if answer.status_code in _PASSING:
-            model = answer.headers.get(_FAILED, "").lower() == "true"
+            # Azure's front hands on whatever its container answers but 200 as 424.
+            failed = answer.headers.get(_FAILED, "").lower() == "true"
+            model = failed or answer.status_code == 424
             raise Unavailable(said, model=model)
         raise Refused(said)
 
