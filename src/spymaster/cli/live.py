@@ -65,7 +65,7 @@ def run_live(
             tell(f"live: {settings.bus.kind} bus, {settings.root}; Ctrl-C drains and ends")
             for loop in scoring.loops:
                 tell(f"score: {loop.line.model_id} {loop.line.role} by {loop.line.endpoint.url}")
-            scoring.start(stop.set)
+            scoring.start(lambda error: errors.print(f"error: {error}", style="red", markup=False))
             counters = engine.run(stop)
             scoring.drain()
     finally:

@@ -80,6 +80,7 @@ class EpochLog:
         self.check, self._lock = check, Lock()
         folder.mkdir(parents=True, exist_ok=True)
         self._path = folder / "log"
+        self._results: dict[int, Any] = {}
         self._intents, self._epochs = self._read()
         self._file: BinaryIO = open(self._path, "ab")  # noqa: SIM115
         newest = newest_state(folder)
@@ -120,6 +121,18 @@ class EpochLog:
         self._intents[intent.n] = intent
         self._next += 1
         return intent
+
+    def result(self, n: int, told: Any) -> None:
+        """Write down, for good, what an intent came to, where doing it again may come to another.
+
+        Before anybody hears of it; `told` is JSON.
+        """
+        self._append({"result": {"n": n, "told": told}})
+        self._results[n] = told
+
+    def came_to(self, n: int) -> Any:
+        """What was written down of an intent; None if nothing was."""
+        return self._results.get(n)
 
     def epoch(self, e: int, first: int, last: int) -> Epoch:
         """Step 4: write down, for good, which intents the next commits are of."""
@@ -167,12 +180,15 @@ class EpochLog:
     def _forget(self, older: State) -> None:
         """What lies before the older state that is kept is never asked for again."""
         self._intents = {n: i for n, i in self._intents.items() if n > older.intent}
+        self._results = {n: r for n, r in self._results.items() if n > older.intent}
         self._epochs = {e: x for e, x in self._epochs.items() if e > older.e}
 
     def _shorten(self) -> None:
         """Write the log anew without what was forgotten."""
         temporary = self._path.with_suffix(".tmp")
+        lines: list[dict[str, Any]]
         lines = [{"intent": asdict(i)} for _, i in sorted(self._intents.items())]
+        lines += [{"result": {"n": n, "told": r}} for n, r in sorted(self._results.items())]
         lines += [{"epoch": asdict(x)} for _, x in sorted(self._epochs.items())]
         put(temporary, b"".join(map(_line, lines)))
         self._file.close()
@@ -205,6 +221,8 @@ class EpochLog:
                 i = told["intent"]
                 ranges = {int(p): (int(a), int(b)) for p, (a, b) in i["ranges"].items()}
                 intents[i["n"]] = Intent(i["n"], ranges, i["facts"])
+            elif "result" in told:
+                self._results[told["result"]["n"]] = told["result"]["told"]
             else:
                 epochs[told["epoch"]["e"]] = Epoch(**told["epoch"])
             good += len(line)

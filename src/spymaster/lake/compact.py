@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import logging
 
+from deltalake import DeltaTable
+
+from spymaster.contracts.column import Table
 from spymaster.contracts.stream import SUFFIX
 from spymaster.errors import LakeError
 from spymaster.lake import read
@@ -14,6 +17,7 @@ log = logging.getLogger(__name__)
 
 #: A scan opens every file; beyond so many it is felt.
 MANY = 100
+_AT_ONCE = 1 << 17
 
 
 def compact(lake: Lake, now: int, many: int = MANY) -> list[str]:
@@ -29,11 +33,11 @@ def compact(lake: Lake, now: int, many: int = MANY) -> list[str]:
         stream = name.endswith(SUFFIX)  # those are another pipeline's
         if not table.append or table.partition or stream or not lake.exists(name):
             continue
-        opened = lake.open(name)
+        opened = lake.snapshot(name)  # others may append: what is read is what is replaced
         old = sorted(read.files(opened)["path"].to_pylist())
         if len(old) > many:
             try:
-                _one_file(lake, name, opened.version(), old, now)
+                _one_file(lake, opened, table, old, now)
             except LakeError as error:
                 # The run itself was good: a damaged file is for --verify to mend.
                 log.warning("%s", error)
@@ -42,10 +46,11 @@ def compact(lake: Lake, now: int, many: int = MANY) -> list[str]:
     return done
 
 
-def _one_file(lake: Lake, name: str, version: int, old: list[str], now: int) -> None:
+def _one_file(lake: Lake, opened: DeltaTable, table: Table, old: list[str], now: int) -> None:
+    name = table.name
     # Named like a commit's file: it sorts behind what it holds and before what comes.
-    with lake.writer(name, stem=f"{version + 1:020d}") as writer:
-        for batch in lake.batches(name):
+    with lake.writer(name, stem=f"{opened.version() + 1:020d}") as writer:
+        for batch in read.batches(opened, lake.place, table, None, None, _AT_ONCE, False):
             writer.write(batch)
     try:
         swap(lake, name, old, writer.parts, now, keep=True)

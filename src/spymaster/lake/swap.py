@@ -38,6 +38,11 @@ def swap(
     actions: list[dict[str, Any]] = [
         {"commitInfo": {"timestamp": stamp, "operation": operation, "engineInfo": "spymaster"}}
     ]
+    if gone := sorted(set(old) - rows.keys()):
+        raise LakeError(
+            f"{name} at {lake.uri(name)}: {gone[0]} is no longer named; another run has exchanged "
+            "it. Nothing was changed."
+        )
     for path in old:
         row = rows[path]
         values = {p: str(row[f"partition.{p}"]) for p in table.partition}

@@ -5,15 +5,21 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from spymaster.contracts import stream
+from spymaster.contracts import learning, scores, stream
 from spymaster.lake import delta, read
 from spymaster.lake.tables import Lake
 
 log = logging.getLogger(__name__)
 
 #: Several pipelines append to these.
-SHARED = ("bronze.manifest", "bronze.definitions", "bronze.quarantine", "bronze.gaps",
-          "gold.vector_spec")  # fmt: skip
+SHARED = (
+    "bronze.manifest",
+    "bronze.definitions",
+    "bronze.quarantine",
+    "bronze.gaps",
+    "gold.vector_spec",
+    *(t.name for t in (*scores.TABLES, *learning.TABLES)),
+)
 STREAMED = {t.name for t in stream.TABLES}
 #: Under a table's log: a commit of ours, and one of delta-rs, before they got their number.
 _LOOSE_COMMITS = ("_delta_log/.*.tmp", "_delta_log/*#*", "_delta_log/*.tmp")

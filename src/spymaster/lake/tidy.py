@@ -19,6 +19,9 @@ log = logging.getLogger(__name__)
 _NOTES = "lake/checkpoints/{}/replaced.json"
 
 
+_AT_ONCE = 1 << 17
+
+
 def tidy(
     lake: Lake,
     tables: Sequence[str],
@@ -26,7 +29,7 @@ def tidy(
     now: int,
     pipeline: str,
 ) -> None:
-    """Make one file of each table's partition of a session. Only for the tables' one writer.
+    """Make one file of each table's partition of a session. Only one at a time may do so.
 
     A commit that changes no data. The files before stay until the next session is tidied, for
     those who read an older version meanwhile; and what came for a session after its windows, till
@@ -87,7 +90,8 @@ def _remove(lake: Lake, replaced: Mapping[str, Sequence[str]]) -> None:
 def _one_file(lake: Lake, name: str, partition: Mapping[str, str], now: int) -> list[str]:
     table = lake.table(name)
     where = {k: v for k, v in partition.items() if k in table.partition}
-    files = read.files(lake.open(name)).to_pylist()
+    opened = lake.snapshot(name)  # others may append meanwhile: what is read is what is replaced
+    files = read.files(opened).to_pylist()
     old = sorted(
         f["path"] for f in files if all(str(f[f"partition.{k}"]) == v for k, v in where.items())
     )
@@ -95,7 +99,7 @@ def _one_file(lake: Lake, name: str, partition: Mapping[str, str], now: int) -> 
         return []
     filters = where or None
     with lake.writer(name, stem="tidy") as writer:
-        for batch in lake.batches(name, filters):
+        for batch in read.batches(opened, lake.place, table, None, filters, _AT_ONCE, False):
             writer.write(batch)
     try:
         swap(lake, name, old, writer.parts, now, keep=True)

@@ -23,6 +23,7 @@ from spymaster.ml.live_checks import contract_check, latency_check, parity_check
 from spymaster.ml.looks import look
 from spymaster.ml.model import Scorer
 from spymaster.ml.registry import CHALLENGER, CHAMPION, Registry, seen_until
+from spymaster.ml.split_file import load_split
 from spymaster.ml.training_rows import contract_of
 from spymaster.settings import Settings
 from spymaster.stages.vector_spec import spec_hash
@@ -188,11 +189,15 @@ def _contest(
     data = own
     if run_date is not None and run_date != own.run_date:
         data = load(settings.root, scorer.model_id, run_date)
-    last = max(seen_until(s) for s in (scorer, rival) if s is not None)
+    seen = seen_until(scorer)
+    last = max(seen, seen_until(rival)) if rival is not None else seen
     later = [day for day in data.sessions if day > last]
+    kept = load_split(settings.root, scorer.model_id, own.run_date).test
+    own_test = data is own and last == seen
+    test = kept if own_test else later[settings.ml.split.embargo :]
     return _Contest(
-        seen=own.of(tuple(day for day in own.sessions if day <= seen_until(scorer))),
-        test=data.of(tuple(later[settings.ml.split.embargo :])),
+        seen=own.of(tuple(day for day in own.sessions if day <= seen)),
+        test=data.of(tuple(test)),
         sessions=data.sessions,
     )
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from threading import Event
+from typing import Any
 
 from spymaster.errors import ScoringError
 from spymaster.scoring.endpoint import Endpoint, Refused, Score, Served, Unavailable
@@ -31,6 +32,17 @@ class Answer:
     attempts: int
     at: int  #: ns UTC
     latency_ms: float
+
+    def to_json(self) -> list[Any]:
+        """As it is written down."""
+        said = None if self.score is None else list(astuple(self.score))
+        return [said, self.version, self.reason, self.attempts, self.at, self.latency_ms]
+
+    @classmethod
+    def from_json(cls, told: list[Any]) -> Answer:
+        """As it was written down, to the last bit."""
+        said, *rest = told
+        return cls(None if said is None else Score(*said), *rest)
 
 
 class Desk:
@@ -125,16 +137,18 @@ class Desk:
             except Refused as error:
                 return self._narrow(vectors, version, str(error), attempts)
             except Unavailable as error:
-                # What the model cannot take now it will not take later: one vector of many.
+                # What the model cannot take now it will not take later: one vector of many. But
+                # an endpoint that is not well is no vector's fault.
                 failed += error.model
-                if failed >= self._settings.model_attempts:
+                if failed >= self._settings.model_attempts and self._ready():
                     return self._narrow(vectors, version, str(error), attempts)
+                if error.gone and version is not None:
+                    version = self._another(version)
                 patience = self._settings.give_up_s
                 if patience and time.monotonic() - begun > patience:
-                    return [
-                        self._given_up(f"no answer in {patience:g} s: {error}", attempts)
-                    ] * len(vectors)
-                self._wait(str(error))
+                    lost = self._given_up(f"no answer in {patience:g} s: {error}", attempts)
+                    return [lost] * len(vectors)
+                self._wait(str(error), begun + patience if patience else None)
                 continue
             self._well()
             self.version = by
@@ -146,7 +160,6 @@ class Desk:
         self, vectors: Sequence[Vector], version: str | None, reason: str, attempts: int
     ) -> list[Answer]:
         """Of vectors that are refused together, find those that are to blame."""
-        self._well()
         if len(vectors) == 1:
             log.warning("%s: given up: %s", vectors[0].hash, reason)
             return [self._given_up(reason, attempts)]
@@ -156,8 +169,25 @@ class Desk:
     def _given_up(self, reason: str, attempts: int) -> Answer:
         return Answer(None, "", reason, attempts, self._now(), 0.0)
 
-    def _wait(self, reason: str) -> None:
-        """Wait, then for as long as the breaker is open until the endpoint says it is ready."""
+    def _ready(self) -> bool:
+        try:
+            self._served = self._checked(self.endpoint.served())
+        except Unavailable:
+            return False
+        self._patience.well()
+        return True
+
+    def _another(self, version: str) -> str:
+        """The version that is served, when the one to ask is no more: nobody has its answer yet."""
+        if self._ready() and self._served is not None and self._served.version:
+            version = self._served.version
+        return version
+
+    def _wait(self, reason: str, until: float | None = None) -> None:
+        """Wait, then for as long as the breaker is open until the endpoint says it is ready.
+
+        `until`, by the monotonic clock, ends that too.
+        """
         self.retries += 1
         seconds = self._patience.failed()
         if reason != self.waits:
@@ -166,7 +196,7 @@ class Desk:
         while True:
             if self._drain.is_set() or self._stop.wait(seconds):
                 raise Stopped
-            if not self._patience.open:
+            if not self._patience.open or (until is not None and time.monotonic() > until):
                 return
             try:
                 self._served = self._checked(self.endpoint.served())

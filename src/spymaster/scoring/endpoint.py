@@ -18,16 +18,21 @@ DEPLOYMENT = "azureml-model-deployment"
 #: Microsoft's server and ours say so when it was the model that failed, not the way to it.
 _FAILED = "x-ms-run-function-failed"
 _COLUMNS = tuple(f"p_{outcome.lower()}" for outcome in OUTCOMES)
-#: Statuses that asking again may cure.
-_PASSING = frozenset({401, 403, 408, 424, 425, 429, 500, 502, 503, 504})
+#: What is wrong with the request itself; anything else may be cured where the endpoint stands.
+_WRONG = frozenset({400, 413, 422})
+#: Azure's word for what its container answered.
+_BEHIND = "ms-azureml-model-error-statuscode"
 
 
 class Unavailable(Exception):
-    """No answer now; asking again may bring one. `model`: it is the model that fails."""
+    """No answer now; asking again may bring one.
 
-    def __init__(self, reason: str, *, model: bool = False) -> None:
+    `model`: it is the model that fails. `gone`: what was asked for is not there.
+    """
+
+    def __init__(self, reason: str, *, model: bool = False, gone: bool = False) -> None:
         super().__init__(reason)
-        self.model = model
+        self.model, self.gone = model, gone
 
 
 class Refused(Exception):
@@ -113,17 +118,20 @@ class Endpoint:
             self._raise(answer)
         by = answer.headers.get(VERSION) or answer.headers.get(DEPLOYMENT) or "unknown"
         if version is not None and by != version:
-            raise Unavailable(f"{self.url}: asked version {version}, and {by} answered")
+            said = f"{self.url}: asked version {version}, and {by} answered"
+            raise Unavailable(said, gone=True)
         return [_score(row, self.url) for row in self._rows(answer, len(vectors))], by
 
     def _raise(self, answer: httpx.Response) -> None:
         said = f"{self.url} says {answer.status_code}: {answer.text[:300].strip()}"
-        if answer.status_code in _PASSING:
-            # Azure's front hands on whatever its container answers but 200 as 424.
-            failed = answer.headers.get(_FAILED, "").lower() == "true"
-            model = failed or answer.status_code == 424
-            raise Unavailable(said, model=model)
-        raise Refused(said)
+        status, failed = answer.status_code, answer.headers.get(_FAILED, "").lower() == "true"
+        if status == 424:  # Azure's front hands on whatever its container answers but 200
+            behind = answer.headers.get(_BEHIND, "")
+            status = int(behind) if behind.isdigit() else status
+            failed = status == 500
+        if status in _WRONG:
+            raise Refused(said)
+        raise Unavailable(said, model=failed, gone=status == 404)
 
     def _rows(self, answer: httpx.Response, n: int) -> list[Any]:
         try:

@@ -21,13 +21,20 @@ from spymaster.settings import EndpointSettings, ScoringSettings, Settings
 
 def scoring_key(settings: ScoringSettings) -> Secret | None:
     """The key that is sent, from Key Vault if one is named, else the environment; None: none."""
-    if not settings.vault:
-        value = os.environ.get(settings.key_variable, "").strip()
-        return Secret(value) if value else None
-    try:
-        return Secret(from_vault(settings, "score"))
-    except BusError as error:
-        raise ScoringError(str(error)) from None
+    where = f"environment variable {settings.key_variable}"
+    value = os.environ.get(settings.key_variable, "").strip()
+    if settings.vault:
+        where = f"{settings.vault} secret {settings.vault_secret}"
+        try:
+            value = from_vault(settings, "score")
+        except BusError as error:
+            raise ScoringError(str(error)) from None
+    if not all("!" <= c <= "~" for c in value):
+        raise ScoringError(
+            f"score: {where} holds no usable key; allowed: ASCII characters without blanks, as "
+            "the endpoint has it."
+        )
+    return Secret(value) if value else None
 
 
 def lines_of(
@@ -66,11 +73,13 @@ def lines_of(
 
 
 def _given(url: str) -> EndpointSettings:
-    if not url.startswith(("http://", "https://")):
+    try:
+        return EndpointSettings(url=url)
+    except ValueError:
         raise ScoringError(
-            f"--endpoint {url!r}: allowed is http://HOST:PORT or https://HOST, without /score."
-        )
-    return EndpointSettings(url=url)
+            f"--endpoint {url!r}: allowed is http://HOST:PORT or https://HOST, without /score and "
+            "without a password."
+        ) from None
 
 
 class Running:
@@ -98,8 +107,8 @@ class Running:
             for loop in self.loops
         ]
 
-    def start(self, failed: Callable[[], object] = lambda: None) -> None:
-        """Begin to score; `failed` is called when a loop cannot go on."""
+    def start(self, failed: Callable[[BaseException], object] = lambda error: None) -> None:
+        """Begin to score; `failed` hears of a loop that cannot go on. The others do."""
         self._failed = failed
         for thread in self._threads:
             thread.start()
@@ -114,7 +123,7 @@ class Running:
         self.join()
 
     def join(self) -> None:
-        """Return when every loop has ended; raises what ended one of them, and ends the others."""
+        """Return when every loop has ended; raises what ended one of them."""
         for thread in self._threads:
             while thread.is_alive():
                 thread.join(0.1)  # a signal must be heard meanwhile
@@ -135,8 +144,7 @@ class Running:
                 loop.run(self._stop, self._drain)
         except BaseException as error:
             self._errors.append(error)
-            self._stop.set()
-            self._failed()
+            self._failed(error)
 
     def __enter__(self) -> Self:
         return self

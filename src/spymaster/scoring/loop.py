@@ -32,7 +32,7 @@ from spymaster.lake import Lake
 from spymaster.lake.sweep import sweep
 from spymaster.scoring.desk import Answer, Desk, Stopped
 from spymaster.scoring.endpoint import Endpoint
-from spymaster.scoring.memory import Memory
+from spymaster.scoring.memory import SESSIONS, Memory
 from spymaster.scoring.outlet import Scored, ScoreOutlet
 from spymaster.scoring.vector import Outcome, Told, Vector, read
 from spymaster.settings import Settings
@@ -41,6 +41,8 @@ from spymaster.stages.vector_spec import lookback_spec, spec_hash, vector_spec_r
 log = logging.getLogger(__name__)
 
 _POLL = 0.05
+#: Seconds without a vector after which what was read besides is written down.
+_REST_S = 300.0
 _ANEW = "spymaster score --fresh"
 
 
@@ -133,7 +135,7 @@ class ScoringLoop:
         c = self.counters
         if c.state in ("", "starting"):
             return {"state": "starting"}
-        behind = sum(max(0, o - self._done.get(p, 0)) for p, o in self._bus.ends(TOPIC).items())
+        behind = sum(max(0, o - self._done.get(p, 0)) for p, o in self._ends.items())
         desk = self._desk
         return {
             "state": "waiting" if desk.waits and c.state == "live" else c.state,
@@ -155,9 +157,11 @@ class ScoringLoop:
     def begin_anew(self) -> None:
         """Leave the old state and begin anew where it stood."""
         with Lease(self.lake.place, self._run_id, self.now, self.line.name):
-            Start.anew(
-                self.folder, {}, committed_offsets(self.lake, TABLES[0].name, self.line.name)
-            )
+            # A table may lack the epoch that another has; what comes again is known by its hash.
+            name = self.line.name
+            found = [committed_offsets(self.lake, t.name, name) for t in TABLES]
+            committed = {p: min(f.get(p, 0) for f in found) for f in found for p in f}
+            Start.anew(self.folder, {}, committed)
 
     def run(self, stop: Event | None = None, drain: Event | None = None) -> Counters:
         """Work until `stop` is set, or nothing comes for `quiet_s`; then commit what was done.
@@ -213,22 +217,24 @@ class ScoringLoop:
             offsets = self._restore(epochs.state)
             check_offsets(self._bus, TOPIC, offsets, str(self.folder), _ANEW)
         elif start.times:
-            self._memory.know(self._known())
+            self._memory.know(*self._known())
         self._intake = Intake(self._bus, TOPIC, offsets, _ANEW)
-        self._done = dict(offsets)
-        self._cut_at = time.monotonic()
+        self._done, self._ends = dict(offsets), dict(offsets)
+        self._reported = dict(offsets)
+        self._bus.report(name, TOPIC, offsets)  # what is not scored yet is kept from now on
+        self._cut_at = self._worked_at = self._looked_at = time.monotonic()
 
-    def _known(self) -> list[dict[str, Any]]:
-        """The vectors of the latest sessions that have a score, or were given up."""
-        rows: list[dict[str, Any]] = []
-        for table in TABLES[:2]:
-            dates = sorted({p["session_date"] for p in self.lake.partitions(table.name)})[-2:]
-            mine = {"model_id": self.line.model_id, "role": self.line.role}
-            names = ["underlier", "session_date", "feature_hash"]
-            for date in dates:
-                where = {**mine, "session_date": date}
-                rows += self.lake.scan(table.name, names, where).to_pylist()
-        return rows
+    def _known(self) -> list[list[dict[str, Any]]]:
+        """This line's scores, what it gave up and its outcomes, of the latest sessions."""
+        mine = {"model_id": self.line.model_id, "role": self.line.role}
+        dates = {p["session_date"] for t in TABLES for p in self.lake.partitions(t.name)}
+        latest = sorted(dates)[-SESSIONS:]
+        return [
+            self.lake.scan(t.name, None, {**mine, "session_date": latest}).to_pylist()
+            if latest
+            else []
+            for t in TABLES
+        ]
 
     def _restore(self, state: State) -> dict[int, int]:
         """Take up a state; the offsets that are read next."""
@@ -275,7 +281,9 @@ class ScoringLoop:
                 self._maybe_cut()
                 last = asked = time.monotonic()
                 due = self._every_s == 0 or self._intake.waiting
+            self._rest()
             self._maybe_cut()
+            self._look()
             if leaving and not self._intake.waiting and self._intake.at_end:
                 return
             silent = time.monotonic() - last
@@ -299,17 +307,32 @@ class ScoringLoop:
             vectors = any(isinstance(t, Vector) for t in told)
             facts = {"version": self._desk.pin() if vectors else None}
             self._work(self._epochs.intent(ranges, facts), told)
+            self._worked_at = time.monotonic()
         self._done = dict(self._intake.offsets)
+
+    def _rest(self) -> None:
+        """Long without a vector: an intent of nothing, so that the topic need not be kept."""
+        if time.monotonic() - self._worked_at > _REST_S and self._first is None:
+            self._worked_at = time.monotonic()
+            if self._done != self._reported:
+                self._work(self._epochs.intent({}, {"version": None}), ())
+                self._reported = dict(self._done)
+
+    def _look(self) -> None:
+        """How far the topic is, each second: what `status` calls behind."""
+        if time.monotonic() - self._looked_at >= 1:
+            self._ends, self._looked_at = self._bus.ends(TOPIC), time.monotonic()
 
     def _work(self, intent: Intent, told: Sequence[Told]) -> None:
         """Ask, remember, publish."""
         vectors = [t for t in told if isinstance(t, Vector)]
-        new = {v.hash: v for v in reversed(vectors) if not self._memory.has(v.identity)}
-        good = [v for v in new.values() if v.wrong is None]
-        answers = self._desk.ask(good, intent.facts["version"])  # nothing has changed till here
-        of = {v.hash: answer for v, answer in zip(good, answers, strict=True)}
+        new: dict[str, Vector] = {}
+        for v in vectors:
+            if not self._memory.has(v.identity):
+                new.setdefault(v.hash, v)
+        answers = self._answers(intent, [v for v in new.values() if v.wrong is None])
         for v in new.values():
-            self._take(v, of.get(v.hash))
+            self._take(v, answers.get(v.hash))
         for outcome in (t for t in told if isinstance(t, Outcome)):
             if (row := self._memory.outcome(outcome)) is not None:
                 self._outlet.outcome(row)
@@ -320,6 +343,20 @@ class ScoringLoop:
             self._first = intent.n
         self._last = intent.n
         self._done = dict(self._intake.offsets)
+
+    def _answers(self, intent: Intent, vectors: Sequence[Vector]) -> dict[str, Answer]:
+        """What the endpoint said, by vector: asked now, or as it was written down.
+
+        Nobody has heard of answers that were not, and nothing has changed until they are.
+        """
+        if not vectors:
+            return {}
+        told = self._epochs.came_to(intent.n)
+        if told is None:
+            found = self._desk.ask(vectors, intent.facts["version"])
+            told = {v.hash: answer.to_json() for v, answer in zip(vectors, found, strict=True)}
+            self._epochs.result(intent.n, told)
+        return {name: Answer.from_json(values) for name, values in told.items()}
 
     def _take(self, v: Vector, answer: Answer | None) -> None:
         """A vector's score, or why it has none."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from spymaster.contracts.scores import SCORE_OUTCOME
+from spymaster.contracts.scores import SCORE, SCORE_OUTCOME
 from spymaster.scoring.vector import Outcome
 
 Row = dict[str, Any]
 _TOLD = tuple(c.name for c in SCORE_OUTCOME.columns)
+_TRACES = tuple(c.name for c in SCORE.columns if c.kind == "trace")
 #: Sessions of an underlier whose vectors may still come a second time.
-_KEPT = 2
+SESSIONS = 2
 
 
 class Memory:
@@ -50,7 +51,7 @@ class Memory:
         """Let go of sessions before the last ones; those over since, as partitions."""
         over = []
         for underlier, sessions in self._taken.items():
-            for date in sorted(sessions)[:-_KEPT]:
+            for date in sorted(sessions)[:-SESSIONS]:
                 del sessions[date]
                 over.append({"session_date": date, "underlier": underlier})
         for partition in over:
@@ -71,7 +72,14 @@ class Memory:
         self._taken = {u: {d: set(h) for d, h in s.items()} for u, s in told["taken"].items()}
         self._waiting = {row["feature_hash"]: row for row in told["waiting"]}
 
-    def know(self, rows: Iterable[Mapping[str, Any]]) -> None:
+    def know(self, scores: Iterable[Row], errors: Iterable[Row], outcomes: Iterable[Row]) -> None:
         """Rows that the tables have already."""
-        for row in rows:
+        told = {row["feature_hash"] for row in outcomes}
+        for row in scores:
+            plain = {n: v for n, v in row.items() if n not in _TRACES}
+            plain["session_date"] = str(row["session_date"])
+            self.take(plain)
+            if row["feature_hash"] not in told:
+                self.scored(plain)
+        for row in errors:
             self.take({**row, "session_date": str(row["session_date"])})

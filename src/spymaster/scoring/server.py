@@ -14,7 +14,7 @@ from types import FrameType
 
 import uvicorn
 
-from spymaster.errors import ScoringError, SpymasterError
+from spymaster.errors import ScoringError
 from spymaster.scoring.access import serving_key
 from spymaster.scoring.app import Service
 from spymaster.scoring.connection import protocol
@@ -96,7 +96,7 @@ async def _watch(
             if await service.fleet.refresh(now.deployments, now.traffic):
                 tell(f"serving {_served(service.fleet)}")
             said = ""
-        except SpymasterError as error:
+        except Exception as error:  # whatever it is: what is served goes on, and it is told
             if str(error) != said:
                 said = str(error)
                 warn(f"{_served(service.fleet)} goes on: {said}")

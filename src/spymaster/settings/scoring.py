@@ -3,16 +3,31 @@
 from __future__ import annotations
 
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from spymaster.settings.base import AtLeastOne, Frozen, Name, Positive, secret_in_vault_has_a_name
+
+
+def _place(url: str) -> str:
+    """A URL with a host, whose port is a number, and without a secret in it."""
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in ("http", "https") and parts.hostname and "@" not in parts.netloc
+        _ = parts.port
+        good = good and url.isprintable() and " " not in url
+    except ValueError:
+        good = False
+    if not good:
+        raise ValueError("is no http://HOST:PORT or https://HOST, without user and password")
+    return url
 
 
 class EndpointSettings(Frozen):
     """Where a model answers: the URL without /score; `deployment`: one of several behind it."""
 
-    url: Annotated[str, Field(pattern=r"^https?://[^/].*$")]
+    url: Annotated[str, AfterValidator(_place)]
     deployment: str = ""
 
 
