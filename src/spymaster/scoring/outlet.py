@@ -26,7 +26,7 @@ class Scored:
     ended: Sequence[Mapping[str, str]] = field(default_factory=list)
 
     def share(self, lake: Lake, app: str) -> None:
-        """Nothing: each line's rows lie in tables of its kind only."""
+        """Nothing beside the epoch's own tables."""
 
     def files(self) -> dict[str, list[Part]]:
         """None: the rows are few."""

@@ -45,7 +45,9 @@ class Cut:
 
 @dataclass(frozen=True)
 class Pipeline:
-    """Who commits: the topic it reads, as which group, and the tables that it alone writes.
+    """Who commits: the topic it reads, as which group, and the tables of its epochs.
+
+    Several pipelines may write to one table, each under its own application.
 
     `app`: the application of its Delta transactions.
     """
