@@ -51,7 +51,7 @@ def save(path: Path, name: str) -> None:
 
 def register(folder: Path, path: Path, alias: str | None = "champion") -> str:
     """Make the saved model the next version; the alias moves to it."""
-    client = needed("mlflow").MlflowClient(uri(folder))
+    client = needed("mlflow").MlflowClient(uri(folder), uri(folder))
     if not client.search_registered_models(f"name = '{MODEL}'"):
         client.create_registered_model(MODEL)
     version = str(client.create_model_version(MODEL, path.as_uri()).version)

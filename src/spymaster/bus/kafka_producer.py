@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -119,15 +120,19 @@ class KafkaProducer:
     def _serve(self, call: Callable[..., int | None], *given: float) -> int:
         """Have the client tell what came of messages.
 
-        A fatal error is raised out of its callbacks, through SystemError where several were due.
+        A fatal error is raised out of its callbacks, through SystemError where several were due,
+        which may have lost what it was.
         """
         try:
             return call(*given) or 0
         except (KafkaException, SystemError) as e:
             cause = e if isinstance(e, KafkaException) else e.__cause__
-            if not isinstance(cause, KafkaException):
-                raise
-            self._lost = self._lost or cause.args[0]
+            if isinstance(cause, KafkaException):
+                self._lost = self._lost or cause.args[0]
+            elif isinstance(e, SystemError) and self._lost is None:
+                with suppress(KafkaException, SystemError):
+                    self._client.poll(0.1)  # what came of the messages is told after it
+                self._lost = self._lost or KafkaError(KafkaError._FAIL, str(e))
             return len(self._client)
 
     def _poll(self, seconds: float) -> None:
