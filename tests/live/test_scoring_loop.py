@@ -24,8 +24,9 @@ from spymaster.errors import ScoringError
 from spymaster.lake import Lake
 from spymaster.lake.diff import diff
 from spymaster.scoring.endpoint import Endpoint
+from spymaster.scoring.line import Line, contract_of
 from spymaster.scoring.lines import Running, lines_of
-from spymaster.scoring.loop import Line, ScoringLoop, contract_of
+from spymaster.scoring.loop import ScoringLoop
 from spymaster.settings import EndpointSettings, Settings
 from spymaster.stages.hashes import feature_hash
 from spymaster.stages.vector_spec import spec_hash

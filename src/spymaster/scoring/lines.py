@@ -15,7 +15,8 @@ from spymaster.contracts.scores import ROLES
 from spymaster.engines.stream.report import StatusFile
 from spymaster.errors import BusError, ScoringError
 from spymaster.scoring.endpoint import Endpoint
-from spymaster.scoring.loop import Line, ScoringLoop
+from spymaster.scoring.line import Line
+from spymaster.scoring.loop import ScoringLoop
 from spymaster.settings import EndpointSettings, ScoringSettings, Settings
 
 

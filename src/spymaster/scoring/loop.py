@@ -27,16 +27,15 @@ from spymaster.engines.stream.features import TOPIC
 from spymaster.engines.stream.feed import state_bytes
 from spymaster.engines.stream.intake import Intake, check_offsets
 from spymaster.engines.stream.start import Start
-from spymaster.errors import LakeError, ScoringError
+from spymaster.errors import LakeError
 from spymaster.lake import Lake
 from spymaster.lake.sweep import sweep
 from spymaster.scoring.desk import Answer, Desk, Stopped
-from spymaster.scoring.endpoint import Endpoint
+from spymaster.scoring.line import Line, contract_of
 from spymaster.scoring.memory import SESSIONS, Memory
 from spymaster.scoring.outlet import Scored, ScoreOutlet
 from spymaster.scoring.vector import Outcome, Told, Vector, read
 from spymaster.settings import Settings
-from spymaster.stages.vector_spec import lookback_spec, spec_hash, vector_spec_rows
 
 log = logging.getLogger(__name__)
 
@@ -44,20 +43,6 @@ _POLL = 0.05
 #: Seconds without a vector after which what was read besides is written down.
 _REST_S = 300.0
 _ANEW = "spymaster score --fresh"
-
-
-@dataclass(frozen=True)
-class Line:
-    """What is scored: the vectors for a model, in a role, by one endpoint."""
-
-    model_id: str
-    role: str
-    endpoint: Endpoint
-
-    @property
-    def name(self) -> str:
-        """Its pipeline."""
-        return f"score/{self.model_id}/{self.role}"
 
 
 @dataclass
@@ -69,20 +54,6 @@ class Counters:
     repeated: int = 0
     outcomes: int = 0
     state: str = ""
-
-
-def contract_of(settings: Settings, model_id: str) -> tuple[str, list[str]]:
-    """The feature contract of a model's vectors as the settings make them, and their names.
-
-    ScoringError for a model that no underlier is for, or whose underliers differ.
-    """
-    specs = {lookback_spec(u) for u in settings.underlier.values() if u.model_id == model_id}
-    if len(specs) != 1:
-        known = ", ".join(sorted({u.model_id for u in settings.underlier.values()}))
-        found = "no underlier is for it" if not specs else "its underliers have other settings each"
-        raise ScoringError(f"{model_id}: {found}; allowed: {known}. See spymaster settings.")
-    (spec,) = specs
-    return spec_hash(spec), [row["name"] for row in vector_spec_rows(spec)]
 
 
 class ScoringLoop:
