@@ -1,6 +1,7 @@
 """What a person may set: sections of values, each with a default, and one object of them all."""
 
 from spymaster.settings.bus import BusSettings, EmbeddedBusSettings, KafkaSettings
+from spymaster.settings.dashboard import DashboardSettings
 from spymaster.settings.feed import FeedSettings, SymbolSettings
 from spymaster.settings.learning import GateSettings, MlSettings, SplitSettings
 from spymaster.settings.market import ApproachSettings, UnderlierSettings, WindowSettings
@@ -14,6 +15,7 @@ __all__ = [
     "CONFIG_VARIABLE",
     "ApproachSettings",
     "BusSettings",
+    "DashboardSettings",
     "EmbeddedBusSettings",
     "EndpointSettings",
     "FeedSettings",

@@ -13,6 +13,7 @@ from pydantic import Field, ValidationError
 from spymaster.errors import ContractError
 from spymaster.settings.base import Frozen, Name, Root
 from spymaster.settings.bus import BusSettings
+from spymaster.settings.dashboard import DashboardSettings
 from spymaster.settings.explain import explain
 from spymaster.settings.feed import SYMBOLS, FeedSettings
 from spymaster.settings.learning import MlSettings
@@ -57,6 +58,7 @@ class Settings(Frozen):
     ml: MlSettings = MlSettings()
     serving: ServingSettings = Field(default_factory=ServingSettings)
     scoring: ScoringSettings = Field(default_factory=ScoringSettings)
+    dashboard: DashboardSettings = DashboardSettings()
 
     @classmethod
     def load(cls, config: Path | None = None, **overrides: Any) -> Settings:
