@@ -28,7 +28,7 @@ SERIES = Tile(
     pane="feature",
     kind="lines",
     query=rows("gold.feature_series")
-    .keep("contract_id", at=col("bar_end"), value=CHOSEN)
+    .keep("contract_id", at=col("bar_start"), value=CHOSEN)
     .where(present(col("value")))
     .sort("contract_id", "at"),
     x="at",

@@ -144,8 +144,10 @@ class _Text:
 
 def _rows(query: Rows) -> list[str]:
     time, have = times.TIME[query.table], times.columns(query.table)
-    start = f"_startTime - {query.reach_ns // 10**9}s" if query.reach_ns else "_startTime"
-    lines = [once(times.table(query.table)), f"| where {time} >= {start} and {time} < _endTime"]
+    lines = [once(times.table(query.table))]
+    if time is not None:
+        start = f"_startTime - {query.reach_ns // 10**9}s" if query.reach_ns else "_startTime"
+        lines.append(f"| where {time} >= {start} and {time} < _endTime")
     if "underlier" in have:
         lines.append("| where isempty(_underlier) or underlier == _underlier")
     if "contract_id" in have:

@@ -121,11 +121,12 @@ class _Evaluation:
         time = times.TIME[query.table]
         have = table.by_name
         scope = {"underlier", "contract_id"} & have.keys()
-        names = [n for n in have if n in want | set(table.keys) | {time} | scope]
+        names = [n for n in have if n in want | set(table.keys) | scope or n == time]
         start = view.start - query.reach_ns
         found = self._source.rows(query.table, replace(view, start=start), names)
         rows = found.select(pl.col(n).cast(DTYPES[have[n].type]) for n in names)
-        rows = rows.filter((pl.col(time) >= start) & (pl.col(time) < view.end))
+        if time is not None:
+            rows = rows.filter((pl.col(time) >= start) & (pl.col(time) < view.end))
         if view.underlier is not None and "underlier" in scope:
             rows = rows.filter(pl.col("underlier") == view.underlier)
         if view.contracts and "contract_id" in scope:

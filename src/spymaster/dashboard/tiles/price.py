@@ -8,7 +8,7 @@ from spymaster.dashboard.tiles.tile import Parameter, Shown, Tile
 
 _BARS = {"5": "5 s", "15": "15 s", "60": "1 min", "300": "5 min", "900": "15 min"}
 BAR = Parameter("bar", "Bar", _BARS, "5")
-_AT = pick("bar", {k: Bin(col("bar_start"), int(k)) for k in _BARS})
+AT = pick("bar", {k: Bin(col("bar_start"), int(k)) for k in _BARS})
 
 PRICE = Tile(
     "price",
@@ -17,7 +17,7 @@ PRICE = Tile(
     kind="candles",
     query=rows("gold.feature_series")
     .where(present(col("close")))
-    .group("contract_id", at=_AT)
+    .group("contract_id", at=AT)
     .get(
         open=first("open", "bar_start"),
         high=highest(col("high")),

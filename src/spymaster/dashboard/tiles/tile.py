@@ -1,4 +1,4 @@
-"""A tile: a title, a query, and how its columns are shown. Declared once, drawn here and in Fabric."""
+"""A tile: a title, a query, and how its columns are shown, declared once for here and Fabric."""
 
 from __future__ import annotations
 
@@ -132,8 +132,8 @@ class Source(Protocol):
     def rows(self, table: str, view: View, columns: Sequence[str]) -> pl.DataFrame:
         """Rows of a table, such as `gold.feature_series`, with at least these columns.
 
-        Rows whose time (`times.TIME`, int64 ns UTC) is in the view must be there; more rows and
-        columns, rows twice, and other dictionary or integer encodings do no harm. Types are the
+        Rows whose time (`times.TIME`, int64 ns UTC) is in the view must be there, all rows where
+        the table has none; more rows and columns, rows twice, and other dictionary or integer encodings do no harm. Types are the
         contract's: prices as there, `session_date` a date. A table that the source does not have
         gives no rows: `nothing(table)`.
         """

@@ -7,8 +7,8 @@ from spymaster.contracts.column import Table
 from spymaster.dashboard.tiles.expression import Type
 from spymaster.errors import ContractError
 
-#: Table -> its time, ns UTC.
-TIME = {
+#: Table -> its time, ns UTC. None: rows are looked at whatever the window is.
+TIME: dict[str, str | None] = {
     "gold.feature_series": "bar_start",
     "silver.orderbook_state": "bar_start",
     "silver.session_levels": "known_at",
@@ -16,7 +16,7 @@ TIME = {
     "gold.labels": "vector_time",
     "gold.inference_scores_stream": "vector_time",
     "gold.inference_errors_stream": "vector_time",
-    "gold.parity": "checked_at",
+    "gold.parity": None,
     "bronze.gaps": "from_ts",
 }
 

@@ -1,4 +1,4 @@
-"""What type a value has: a declaration that makes no sense fails when it is made, not when drawn."""
+"""What type a value has: a declaration that makes no sense fails when it is made."""
 
 from __future__ import annotations
 
