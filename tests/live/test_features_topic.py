@@ -20,6 +20,8 @@ TABLES = {
     "vector": "gold.setup_vectors_stream",
     "outcome": "gold.labels_stream",
     "series": "gold.feature_series_stream",
+    "book": "silver.orderbook_state_stream",
+    "level": "silver.session_levels_stream",
 }
 
 
@@ -55,7 +57,8 @@ def test_every_message_is_its_row_and_fits_its_schema(tmp_path: Path) -> None:
                 lines.append(json.dumps(row, sort_keys=True))
     assert len(told["vector"]) > 20
     assert len(told["outcome"]) > 20
-    assert len(told["series"]) > 400
+    assert len(told["series"]) == len(told["book"]) > 400
+    assert len(told["level"]) > 2
     for kind, name in TABLES.items():
         stored = [
             json.dumps({k: plain(v) for k, v in row.items()}, sort_keys=True)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from spymaster.contracts import bronze, gold, scores
+from spymaster.contracts import bronze, gold, scores, silver
 from spymaster.contracts.column import Table, key
 
 
@@ -96,6 +96,20 @@ MESSAGES: dict[str, Message] = {
             "The compact series of a bar.",
             "contract_id",
             gold.FEATURE_SERIES,
+        ),
+        Message(
+            "features_gold.book",
+            "features_gold",
+            "Ten levels of the order book at a bar's close.",
+            "contract_id",
+            silver.ORDERBOOK_STATE,
+        ),
+        Message(
+            "features_gold.level",
+            "features_gold",
+            "A level, when it becomes known.",
+            "contract_id",
+            silver.SESSION_LEVELS,
         ),
         Message(
             "features_gold.outcome",

@@ -20,6 +20,7 @@ from spymaster.kernel.summary import Summaries
 from spymaster.kernel.trades import trades_of
 from spymaster.market.sessions import Session
 from spymaster.stages.contract import ContractDay
+from spymaster.stages.gold_compute_feature_series import GoldComputeFeatureSeries
 from spymaster.stages.rows import Rows
 from spymaster.stages.selected_contract import SelectedContract
 from spymaster.stages.silver_add_session_levels import RecordTags
@@ -47,6 +48,7 @@ class MarketSession:
         self._names: list[str] = []
         self._bars = SilverComputeBar5sFeatures(self._names)
         self._primitives = SilverComputeFeaturePrimitives(self._names)
+        self._series = GoldComputeFeatureSeries(self._names)
         self._tags = RecordTags(session, self._names)
         self._selected: dict[int, SelectedContract] = {}
         self._summaries = Summaries(
@@ -99,7 +101,9 @@ class MarketSession:
         self._summaries.advance(trades)
         if self._light:
             return []
-        rows = rows + self._primitives.advance(bars) + self._tags.advance(events, numbers, notes)
+        primitives, made = self._primitives.advance(bars)
+        rows = rows + made + self._series.advance(bars, primitives)
+        rows += self._tags.advance(events, numbers, notes)
         for number, stages in self._selected.items():
             mine = bars.of(number)
             watermark = self._bars.books[number].watermark

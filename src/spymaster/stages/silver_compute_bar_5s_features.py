@@ -24,19 +24,13 @@ from spymaster.stages.rows import Coded, Rows
 BAR_5S = numpy_dtype(TABLES["silver.bar_5s"])
 _STATE = numpy_dtype(TABLES["silver.orderbook_state"])
 _LEVEL_BOOK = numpy_dtype(TABLES["silver.level_book"])
-_SERIES = numpy_dtype(TABLES["gold.feature_series"])
 
 
 class SilverComputeBar5sFeatures:
-    """Books on the project's clock: bars, ten levels at each close, a series, levels watched."""
+    """Books on the project's clock: bars, ten levels at each close, levels watched."""
 
     reads: tuple[str, ...] = ("bronze.mbo",)
-    writes = (
-        "silver.bar_5s",
-        "silver.orderbook_state",
-        "silver.level_book",
-        "gold.feature_series",
-    )
+    writes = ("silver.bar_5s", "silver.orderbook_state", "silver.level_book")
 
     def __init__(self, names: list[str]) -> None:
         self.books = Books(BAR_5S)
@@ -67,13 +61,9 @@ class SilverComputeBar5sFeatures:
         if not len(bars.rows):
             return []
         whose = {"contract_id": Coded(bars.contract.astype(np.int32), self._names)}
-        series = np.empty(len(bars.rows), _SERIES)
-        for name in _SERIES.names or ():
-            series[name] = bars.rows[name]
         rows = [
             Rows("silver.bar_5s", bars.rows, whose),
             Rows("silver.orderbook_state", _states(bars), whose),
-            Rows("gold.feature_series", series, whose),
         ]
         bar, slot = np.nonzero(bars.levels[:, :, V_PRICE] != NONE)
         if len(bar):

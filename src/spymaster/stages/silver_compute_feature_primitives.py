@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from numpy.typing import NDArray
+
 from spymaster.kernel.closed_bars import Bars
 from spymaster.kernel.primitives import Primitives
 from spymaster.stages.contract import ContractDay
@@ -24,16 +28,15 @@ class SilverComputeFeaturePrimitives:
         made = Primitives(day.price_step, day.tick_steps, day.previous_volume) if dense else None
         self._primitives.append(made)
 
-    def advance(self, bars: Bars) -> list[Rows]:
-        """Take closed bars of any contracts."""
-        rows = []
+    def advance(self, bars: Bars) -> tuple[dict[int, NDArray[Any]], list[Rows]]:
+        """Take closed bars of any contracts: `PRIMITIVE`s by contract's number, and their rows."""
+        made = {}
         for number in bars.contracts():
             primitives = self._primitives[number]
             if primitives is not None:
-                columns = {"contract_id": self._names[number]}
-                made = primitives.advance(bars.of(number).rows)
-                rows.append(Rows("silver.feature_primitives", made, columns))
-        return rows
+                made[number] = primitives.advance(bars.of(number).rows)
+        table = self.writes[0]
+        return made, [Rows(table, m, {"contract_id": self._names[n]}) for n, m in made.items()]
 
     def to_bytes(self, number: int) -> bytes:
         """A contract's whole state."""

@@ -1,4 +1,4 @@
-"""Vectors, their outcomes and feature series to the topic `features_gold`, as soon as made."""
+"""Vectors, outcomes, series, books and levels to the topic `features_gold`, as soon as made."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ KINDS = {
     "gold.setup_vectors": "vector",
     "gold.labels": "outcome",
     "gold.feature_series": "series",
+    "silver.orderbook_state": "book",
+    "silver.session_levels": "level",
 }
 
 
