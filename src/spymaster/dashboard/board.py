@@ -24,8 +24,8 @@ Frames = Callable[[str], pl.DataFrame]
 
 #: Kinds that grow at their end: of these only the end is computed and sent again.
 _GROWS = ("candles", "bars", "lines", "heatmap")
-#: Kinds that are drawn of one contract, the first.
-_ONE = ("candles", "bars", "heatmap", "ladder", "segments", "spans")
+#: Minutes that are seen at most -> seconds of a bar that then is drawn well.
+_SUITS = ((50, "5"), (150, "15"), (720, "60"), (float("inf"), "300"))
 FEATURE = "feature"
 
 
@@ -164,28 +164,33 @@ class Board:
         """
         start, end = window or (seen.start, seen.end)
         start = start if since is None else max(start, since)
-        if tile.kind == "table" and not tile.anomalies:
-            contracts: tuple[str, ...] = ()
-        else:
-            contracts = seen.main if tile.kind in _ONE else seen.contracts
+        contracts = seen.contracts if tile.id == FEATURE else seen.main
+        if tile.kind in ("table", "curve"):
+            contracts = ()
         view = View(start, max(end, start + BAR_NS), seen.underlier, contracts, values)
         frames = self._frame(seen.state, seen.underlier, seen.date)
         return _columns(tile, run(tile, _Session(frames), view), since is not None)
 
+    def _bar(self, seen: Seen) -> str:
+        """Seconds of a bar: what was chosen, else what suits a window of the usual width."""
+        minutes = 0 if seen.state.live else (seen.end - seen.start) / 60e9
+        suits = next(bar for most, bar in _SUITS if minutes <= most)
+        return dict(seen.state.choices).get("bar", suits)
+
     def _wanted(self, seen: Seen) -> list[tuple[str, Tile, dict[str, str]]]:
         """Every tile with its parameters; a feature's once for each that is chosen."""
-        chosen = dict(seen.state.choices)
+        chosen = {**dict(seen.state.choices), "bar": self._bar(seen)}
         found = []
         for tile in TILES.values():
             mine = {p.name: chosen[p.name] for p in tile.parameters
                     if chosen.get(p.name) in p.choices}  # fmt: skip
-            if tile.id != FEATURE:
+            choices = next((p.choices for p in tile.parameters if p.name == FEATURE), None)
+            if choices is None:
                 found.append((tile.id, tile, mine))
                 continue
-            (parameter,) = tile.parameters
             for name in seen.state.features:
-                if name in parameter.choices:
-                    found.append((f"{tile.id}:{name}", tile, {**mine, parameter.name: name}))
+                if name in choices:
+                    found.append((f"{tile.id}:{name}", tile, {**mine, FEATURE: name}))
         return found
 
     def _frame(self, state: State, underlier: str, date: str) -> Frames:
@@ -210,6 +215,8 @@ class Board:
             "first": seen.start // 10**6,
             "last": seen.end // 10**6,
             "offset": _offset_s(seen.start),
+            "features": list(seen.state.features),
+            "bar": self._bar(seen),
             "streamed": not seen.state.live and self.history.streamed(seen.underlier, seen.date),
         }
 
@@ -252,8 +259,8 @@ def _columns(tile: Tile, frame: pl.DataFrame, tail: bool) -> Rows:
 def _width_ns(tile: Tile, values: Mapping[str, str]) -> int:
     """What a row of a growing tile covers: one that changed may have begun so much before."""
     for p in tile.parameters:
-        if p.name == "bar":
-            return int(values.get("bar", p.default)) * 10**9
+        if p.name in ("bar", "cell"):
+            return int(values.get(p.name, p.default)) * 10**9
     return BAR_NS
 
 
