@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -22,6 +23,17 @@ def dashboard(
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Say the address, and nothing else.")
     ] = False,
+    demo: Annotated[
+        Path | None,
+        typer.Option("--demo", help="Play a simulated day into this folder, and show it."),
+    ] = None,
+    learnt: Annotated[
+        Path, typer.Option("--model-root", help="With --demo: where `make demo` left its model.")
+    ] = Path("demo/learning-data"),
+    speed: Annotated[str, typer.Option("--speed", help="With --demo: 1x, 20x, max.")] = "20x",
+    kql: Annotated[
+        Path | None, typer.Option("--kql", help="Write the tiles as KQL here, and end.")
+    ] = None,
     config: Config = None,
     root: Root = None,
 ) -> None:
@@ -32,6 +44,12 @@ def dashboard(
 
     Example: spymaster dashboard --root ./spymaster-data
     """
+    if kql is not None:
+        from spymaster.dashboard.tiles.paper import write_kql
+
+        write_kql(kql)
+        tell(f"the tiles as KQL: {kql}")
+        return
     settings = Settings.load(config, root=root)
     given: dict[str, Any] = {"host": host, "port": port}
     values = settings.dashboard.model_dump()
@@ -45,4 +63,9 @@ def dashboard(
         ) from None
     if not quiet:
         logging.getLogger("spymaster.dashboard").setLevel(logging.WARNING)
-    serve(settings, tell)
+    if demo is not None:
+        from spymaster.cli.dashboard_demo import run_dashboard_demo
+
+        run_dashboard_demo(demo, learnt, speed, settings.dashboard, serve)
+    else:
+        serve(settings, tell)

@@ -26,7 +26,7 @@ Frames = Callable[[str], pl.DataFrame]
 _GROWS = ("candles", "bars", "lines", "heatmap")
 #: Minutes that are seen at most -> seconds of a bar that then is drawn well.
 _SUITS = ((50, "5"), (150, "15"), (720, "60"), (float("inf"), "300"))
-FEATURE = "feature"
+FEATURE, MOVERS = "feature", "movers"
 
 
 @dataclass(frozen=True)
@@ -143,12 +143,12 @@ class Board:
         return found
 
     def zoomed(self, seen: Seen, start: int, end: int) -> dict[str, Any]:
-        """The tables of what is zoomed to: they compare the window's two ends."""
-        found = {}
-        for key, tile, values in self._wanted(seen):
-            if tile.kind == "table" and tile.x is None and not tile.anomalies:
-                found[key] = self.part(seen, tile, values, None, (start, end))
-        return found
+        """The tables that compare the two ends of what is zoomed to."""
+        return {
+            key: self.part(seen, tile, values, None, (start, end))
+            for key, tile, values in self._wanted(seen)
+            if tile.id == MOVERS
+        }
 
     def part(
         self,

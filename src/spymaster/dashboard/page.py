@@ -14,7 +14,7 @@ from nicegui.events import GenericEventArguments
 from spymaster.dashboard.board import FEATURE, specs
 from spymaster.dashboard.hub import Hub
 from spymaster.dashboard.state import BARS, State
-from spymaster.dashboard.terminal import WEB, Terminal
+from spymaster.dashboard.terminal import Terminal, head
 from spymaster.dashboard.tiles import TILES
 from spymaster.settings import Settings
 
@@ -23,11 +23,11 @@ log = logging.getLogger(__name__)
 
 def declare(settings: Settings, hub: Callable[[], Hub]) -> None:
     """Declare the page at `/`."""
-    head = f"<style>{(WEB / 'terminal.css').read_text()}</style>"
+    html = head()
 
     @ui.page("/", title="Spymaster", dark=None)
     def page(request: Request) -> None:
-        ui.add_head_html(head)
+        ui.add_head_html(html)
         terminal = Terminal(
             {
                 "tiles": specs(),

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import nicegui.elements.echart  # noqa: F401  (ECharts, under the name nicegui-echart)
-from nicegui.dependencies import register_esm, register_vue_component
+from nicegui import __version__
+from nicegui.dependencies import esm_modules, register_esm, register_vue_component
 from nicegui.element import Element
 
 WEB = Path(__file__).parent / "web"
@@ -23,6 +24,29 @@ def _version() -> int:
 
 
 register_esm("spymaster-terminal", WEB, max_time=_version())
+
+
+def head() -> str:
+    """The page's style, and what its browser shall fetch at once instead of one by one."""
+    links = [
+        f'<link rel="modulepreload" href="/_nicegui/{__version__}/esm/{key}/{path.name}">'
+        for key, module in esm_modules.items()
+        if module.name in ("nicegui-echart", "spymaster-terminal")
+        for path in _modules(module.path)
+    ]
+    return f"<style>{(WEB / 'terminal.css').read_text()}</style>{''.join(links)}"
+
+
+def _modules(folder: Path) -> list[Path]:
+    """The modules that are always needed: of ECharts not its part for three dimensions."""
+    found = [p for p in sorted(folder.glob("*.js")) if p.name != "terminal.js"]
+    if folder == WEB:
+        return found
+    return [p for p in found if p.name == "index.js" or f'"./{p.name}"' in _entry(folder)]
+
+
+def _entry(folder: Path) -> str:
+    return (folder / "index.js").read_text()
 
 
 class Terminal(Element):

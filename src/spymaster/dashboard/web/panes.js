@@ -60,7 +60,7 @@ class TimePane {
       gridIndex: index,
       min: this.x(start),
       max: this.x(end),
-      axisLine: { lineStyle: { color: c.line } },
+      axisLine: { onZero: false, lineStyle: { color: c.line } },
       axisTick: { show: labels, lineStyle: { color: c.line } },
       splitLine: { show: true, lineStyle: { color: c.grid } },
       axisLabel: {
@@ -104,11 +104,11 @@ class TimePane {
       axisLine: { show: false },
       axisTick: { show: false },
       splitLine: { show: true, lineStyle: { color: c.grid } },
-      axisLabel: { color: c.muted, fontSize: 10, formatter: short, showMinLabel: false },
+      axisLabel: { color: c.muted, fontSize: 10, formatter: short, hideOverlap: true },
       name: unit,
       nameLocation: "end",
       nameGap: 5,
-      nameTextStyle: { color: c.faint, fontSize: 10, align: "right", padding: [0, -62, 0, 0] },
+      nameTextStyle: { color: c.faint, fontSize: 10, align: "right", padding: [0, -58, 0, 0] },
       axisPointer: {
         show: true,
         lineStyle: { color: c.muted, width: 1, type: [3, 3] },
@@ -213,7 +213,13 @@ export class PricePane extends TimePane {
       yAxis: [
         this.yAxis(0, "currency", {
           splitNumber: 5,
-          axisLabel: { color: c.muted, fontSize: 10, formatter: (v) => number(v, 2) },
+          axisLabel: {
+            color: c.muted,
+            fontSize: 10,
+            formatter: (v) => number(v, 2),
+            showMinLabel: false,
+            showMaxLabel: false,
+          },
           min: (v) => v.min - (v.max - v.min || 1) * 0.06,
           max: (v) => v.max + (v.max - v.min || 1) * 0.06,
         }),
@@ -356,7 +362,7 @@ export class PricePane extends TimePane {
           style: {
             text: wide ? label : label.slice(0, 3),
             x: a + 3,
-            y: area.y + 6,
+            y: area.y + 7,
             fill: colour,
             stroke: c.panel,
             lineWidth: 2,
@@ -492,7 +498,7 @@ export class LinesPane extends TimePane {
       })),
       xAxis: axes.map((i) => this.xAxis(i, i === n - 1)),
       yAxis: this.shown.map((band, i) =>
-        this.yAxis(i, band.unit, {
+        this.yAxis(i, "", {
           splitNumber: 2,
           ...(band.min !== undefined ? { min: band.min, max: band.max } : {}),
         }),
@@ -528,7 +534,7 @@ export class LinesPane extends TimePane {
         return `<i style="color:${line.colour}">${escape(line.name)}</i><b>${number(value)}</b>`;
       });
       heads[i].innerHTML =
-        `<em>${escape(band.title)}</em>${values.join("")}${escape(band.note ? band.note(ms) : "")}`;
+        `<em>${escape(band.title)}</em><small>${escape(band.unit)}</small>${values.join("")}${escape(band.note ? band.note(ms) : "")}`;
     });
   }
 }
@@ -567,7 +573,13 @@ export class HeatPane extends TimePane {
         this.yAxis(0, "currency", {
           splitNumber: 4,
           splitLine: { show: false },
-          axisLabel: { color: c.muted, fontSize: 10, formatter: (v) => number(v, 2) },
+          axisLabel: {
+            color: c.muted,
+            fontSize: 10,
+            formatter: (v) => number(v, 2),
+            showMinLabel: false,
+            showMaxLabel: false,
+          },
           min: (v) => v.min - pad,
           max: (v) => v.max + pad,
         }),
