@@ -14,9 +14,7 @@ TRADES = Tile(
     kind="bars",
     query=rows("gold.feature_series")
     .group("contract_id", at=AT)
-    .get(
-        buy=total(col("buy_volume")), sell=total(col("sell_volume")), volume=total(col("volume"))
-    )
+    .get(buy=total(col("buy_volume")), sell=total(col("sell_volume")), volume=total(col("volume")))
     .sort("contract_id", "at"),
     x="at",
     split="contract_id",
