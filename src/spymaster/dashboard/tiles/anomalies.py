@@ -7,7 +7,7 @@ outside, and a bar of 5 s has no season of its own.
 from __future__ import annotations
 
 from spymaster.dashboard.tiles.expression import Unary, col, pick, present
-from spymaster.dashboard.tiles.features import CHOSEN, FEATURE, FEATURES
+from spymaster.dashboard.tiles.features import CHOSEN, FEATURE
 from spymaster.dashboard.tiles.query import Anomaly, Query, Union, rows
 from spymaster.dashboard.tiles.tile import Parameter, Shown, Tile
 
@@ -49,18 +49,17 @@ def _strong(what: str, feature: str, up_only: bool) -> Query:
     return found.where(flag > 0 if up_only else flag.differs(0)).extend(what=what)
 
 
-_KINDS = [_strong("OFI spike", "ofi", up_only=False)] + (
-    [_strong("liquidity vacuum", "liquidity_vacuum", up_only=True)]
-    if "liquidity_vacuum" in FEATURES
-    else []
-)
-
 STRONGEST = Tile(
     "anomaly_table",
     "Strongest anomalies",
     pane="anomaly_table",
     kind="table",
-    query=Union(tuple(_KINDS))
+    query=Union(
+        (
+            _strong("OFI spike", "ofi", up_only=False),
+            _strong("liquidity vacuum", "liquidity_vacuum", up_only=True),
+        )
+    )
     .extend(distance=Unary("abs", col("score")))
     .top(50, "-distance", "contract_id", "what", "at"),
     series=(

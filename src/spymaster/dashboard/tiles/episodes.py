@@ -27,7 +27,7 @@ EPISODES = Tile(
     .group("contract_id", "episode_id", "direction", "level_price", "barrier_ticks", "touch_ticks")
     .get(
         opened=lowest(col("vector_time")),
-        latest=highest(col("vector_time")),
+        seen=highest(col("vector_time")),
         level_types=same(col("level_types")),
     )
     .join(_ENDED, on=("episode_id",), how="left")
@@ -39,7 +39,7 @@ EPISODES = Tile(
         "level_types",
         "barrier_ticks",
         "touch_ticks",
-        until=either(missing(col("known_at")), col("latest"), col("known_at")),
+        until=either(missing(col("known_at")), col("seen"), col("known_at")),
         level=price("level_price"),
         outcome=_OUTCOME,
     )

@@ -131,7 +131,7 @@ ERRORS = Tile(
     kind="table",
     query=rows("gold.inference_errors_stream")
     .group("contract_id", "reason", "endpoint")
-    .get(vectors=count(), attempts=total(col("attempts")), latest=highest(col("failed_at")))
+    .get(vectors=count(), attempts=total(col("attempts")), at=highest(col("failed_at")))
     .sort("-vectors", "contract_id", "reason", "endpoint"),
     series=(
         Shown("contract_id", "Contract", "", "text"),
@@ -139,7 +139,7 @@ ERRORS = Tile(
         Shown("endpoint", "Endpoint", "", "text"),
         Shown("vectors", "Vectors", "vectors"),
         Shown("attempts", "Requests", "requests"),
-        Shown("latest", "Last", "", "text"),
+        Shown("at", "Last", "", "text"),
     ),
     empty="Every vector of this window has its score.",
 )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from typing import TYPE_CHECKING
 
 from spymaster.contracts.kql import once
 from spymaster.dashboard.tiles import times
@@ -38,6 +40,9 @@ from spymaster.dashboard.tiles.query import (
 from spymaster.dashboard.tiles.types import type_of
 from spymaster.errors import ContractError
 
+if TYPE_CHECKING:
+    from spymaster.dashboard.tiles.tile import Tile
+
 #: What the dashboard gives every tile, in KQL's types.
 GIVEN = {
     "_startTime": "datetime",
@@ -45,6 +50,13 @@ GIVEN = {
     "_underlier": "string",
     "_contract": "dynamic",
 }
+
+
+def variables(tile: Tile) -> dict[str, str]:
+    """The variables that a tile's text uses, with their types in KQL."""
+    text = compiled(tile.query)
+    have = GIVEN | {f"_{p.name}": "string" for p in tile.parameters}
+    return {name: type_ for name, type_ in have.items() if re.search(rf"\b{name}\b", text)}
 
 
 def compiled(query: Query) -> str:

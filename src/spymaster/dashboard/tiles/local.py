@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from spymaster.contracts.kql import identity
 from spymaster.dashboard.tiles import times
 from spymaster.dashboard.tiles.expression import (
     Bin,
@@ -120,8 +121,9 @@ class _Evaluation:
         table, view = times.table(query.table), self._view
         time = times.TIME[query.table]
         have = table.by_name
+        keys = identity(table)
         scope = {"underlier", "contract_id"} & have.keys()
-        names = [n for n in have if n in want | set(table.keys) | scope or n == time]
+        names = [n for n in have if n in want | {*keys} | scope or n == time]
         start = view.start - query.reach_ns
         found = self._source.rows(query.table, replace(view, start=start), names)
         rows = found.select(pl.col(n).cast(DTYPES[have[n].type]) for n in names)
@@ -131,7 +133,7 @@ class _Evaluation:
             rows = rows.filter(pl.col("underlier") == view.underlier)
         if view.contracts and "contract_id" in scope:
             rows = rows.filter(pl.col("contract_id").is_in(list(view.contracts)))
-        return _no_nan(rows.unique(table.keys, keep="last", maintain_order=True))
+        return _no_nan(rows.unique(keys, keep="any", maintain_order=True))
 
     def _summarize(self, query: Summarize) -> pl.DataFrame:
         columns = query.source.columns

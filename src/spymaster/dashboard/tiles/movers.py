@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from spymaster.dashboard.tiles.expression import Unary, col, pick, present
-from spymaster.dashboard.tiles.features import FEATURES
 from spymaster.dashboard.tiles.query import first, highest, last, lowest, rows
 from spymaster.dashboard.tiles.tile import Parameter, Shown, Tile
 
@@ -11,7 +10,8 @@ _DEPTH = col("bid_depth_10") + col("ask_depth_10")
 _MEASURES = {
     "ofi": ("Order flow imbalance (contracts or shares)", col("ofi")),
     "depth": ("Depth, both sides over 10 levels (contracts or shares)", _DEPTH),
-} | ({"pressure": ("Pressure (-1..1)", col("pressure"))} if "pressure" in FEATURES else {})
+    "pressure": ("Pressure (-1..1)", col("pressure")),
+}
 
 MEASURE = Parameter("measure", "Measure", {k: v[0] for k, v in _MEASURES.items()}, "ofi")
 

@@ -133,7 +133,8 @@ class Source(Protocol):
         """Rows of a table, such as `gold.feature_series`, with at least these columns.
 
         Rows whose time (`times.TIME`, int64 ns UTC) is in the view must be there, all rows where
-        the table has none; more rows and columns, rows twice, and other dictionary or integer encodings do no harm. Types are the
+        the table has none; more rows and columns, rows twice, other encodings of strings and
+        integers do no harm. Types are the
         contract's: prices as there, `session_date` a date. A table that the source does not have
         gives no rows: `nothing(table)`.
         """
