@@ -39,15 +39,13 @@ def is_loopback(host: str) -> bool:
 
 
 def token_of(settings: DashboardSettings) -> tuple[str | None, bool]:
-    """The token that is asked for, and whether it was made just now; None on loopback.
+    """The token that is asked for, and whether it was made just now.
 
-    ContractError for a token that is easily guessed.
+    None for this machine alone, unless one is set. ContractError for one that is easily guessed.
     """
-    if is_loopback(settings.host):
-        return None, False
     given = os.environ.get(settings.token_variable, "").strip()
     if not given:
-        return secrets.token_urlsafe(24), True
+        return (None, False) if is_loopback(settings.host) else (secrets.token_urlsafe(24), True)
     if len(given) < _FEWEST or not all("!" <= c <= "~" for c in given):
         raise ContractError(
             f"dashboard: environment variable {settings.token_variable} holds no usable token; "

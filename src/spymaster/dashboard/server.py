@@ -11,6 +11,8 @@ from types import FrameType
 
 import uvicorn
 from fastapi import FastAPI
+from fastapi.middleware.gzip import GZipMiddleware
+from starlette.types import ASGIApp
 from nicegui import ui
 
 from spymaster.dashboard import page
@@ -57,9 +59,21 @@ async def _serve(settings: Settings, listening: socket.socket, token: str | None
 
     app = FastAPI(lifespan=at_work, openapi_url=None, docs_url=None, redoc_url=None)
     page.declare(settings, lambda: hub)
-    ui.run_with(app, title="Spymaster", tailwind=False, show_welcome_message=False,
-                reconnect_timeout=10.0, message_history_length=64)  # fmt: skip
+    ui.run_with(
+        app,
+        title="Spymaster",
+        tailwind=False,
+        show_welcome_message=False,
+        reconnect_timeout=10.0,
+        message_history_length=64,
+        gzip_middleware_factory=None if is_loopback(settings.dashboard.host) else _packed,
+    )
     await _Server(Gate(app, token)).serve([listening])
+
+
+def _packed(app: ASGIApp) -> GZipMiddleware:
+    """Small over a network; on this machine it would only cost time."""
+    return GZipMiddleware(app, minimum_size=1_000, compresslevel=5)
 
 
 class _Server(uvicorn.Server):
