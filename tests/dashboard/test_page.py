@@ -33,7 +33,10 @@ class Feed:
         self.publisher = Publisher(at(root))
         self.rows: dict[tuple[str, int], dict[str, Any]] = {}
         self.publish(self.market.levels())
-        self.publish(list(self.market.bars(BARS)))
+        told = list(self.market.bars(BARS))
+        mine = [row for _, kind, row in told if kind == "series" and row["contract_id"] == MAIN]
+        mine[100]["ofi"], mine[170]["ofi"] = 2600, -3100
+        self.publish(told)
 
     def publish(self, told: list[Any]) -> None:
         for _, kind, row in told:
@@ -141,9 +144,7 @@ def test_a_bar_costs_a_message_of_some_kilobytes(
         assert max(look.received) < whole / 5
 
 
-def test_what_was_chosen_is_in_the_address_and_comes_back(
-    browser: Browser, dashboard: str
-) -> None:
+def test_what_was_chosen_is_in_the_address_and_comes_back(browser: Browser, dashboard: str) -> None:
     with looking(browser) as look:
         look.open(dashboard)
         look.page.select_option(".sm-contract", CONTRACTS[1])
@@ -297,9 +298,9 @@ def test_silence_shows_within_five_seconds_and_ends_with_the_next_bar(
 ) -> None:
     with looking(browser) as look:
         look.open(dashboard)
-        for _ in range(6):
+        for _ in range(13):
             feed.publish(feed.market.next())
-            look.page.wait_for_timeout(150)
+            look.page.wait_for_timeout(100)
         look.until("document.querySelector('.sm-status').dataset.kind === 'live'")
         look.page.wait_for_function(
             "() => document.querySelector('.sm-status').dataset.kind === 'stale'", timeout=5000

@@ -6,7 +6,10 @@ import statistics
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 from typing import Any
+
+from spymaster.contracts.event import BAR_NS
 
 #: A cadence is known from so many arrivals; a feed may be late by half of its own.
 _ARRIVALS, _LATE = 12, 1.5
@@ -48,9 +51,9 @@ class Cadence:
 
     @property
     def seconds(self) -> float:
-        """0 while nobody can tell."""
-        gaps = [b - a for a, b in zip(self._at, list(self._at)[1:], strict=False)]
-        return statistics.median(gaps) if gaps else 0.0
+        """0 while nobody can tell; a bar's length at most."""
+        gaps = [b - a for a, b in pairwise(self._at)]
+        return min(BAR_NS / 1e9, statistics.median(gaps)) if gaps else 0.0
 
 
 def pulse(

@@ -73,7 +73,7 @@ class TimePane {
       name: labels ? "New York" : "",
       nameLocation: "end",
       nameGap: 6,
-      nameTextStyle: { color: c.faint, fontSize: 10, verticalAlign: "top", padding: [6, 0, 0, 0] },
+      nameTextStyle: { color: c.faint, fontSize: 10, verticalAlign: "top", padding: [10, 0, 0, 0] },
       axisPointer: {
         show: true,
         type: "line",
@@ -232,8 +232,9 @@ export class PricePane extends TimePane {
           type: "candlestick",
           data: candles,
           barMaxWidth: 12,
+          barMinWidth: 3,
           progressive: 0,
-          itemStyle: { color: c.up, color0: c.down, borderColor: c.up, borderColor0: c.down },
+          itemStyle: { color: c.up, color0: c.down, borderColor: c.up, borderColor0: c.down, borderColorDoji: c.muted },
           emphasis: { disabled: true },
           markLine: n
             ? {
@@ -246,7 +247,8 @@ export class PricePane extends TimePane {
                   distance: 4,
                   color: "#fff",
                   backgroundColor: up ? c.up : c.down,
-                  padding: [2, 4],
+                  padding: [3, 4],
+                  lineHeight: 12,
                   fontSize: 10,
                   formatter: () => number(price.close[n - 1], 2),
                 },
@@ -362,7 +364,7 @@ export class PricePane extends TimePane {
           style: {
             text: wide ? label : label.slice(0, 3),
             x: a + 3,
-            y: area.y + 7,
+            y: area.y + 8,
             fill: colour,
             stroke: c.panel,
             lineWidth: 2,
