@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-Start = Callable[..., object]
 
 
 @pytest.fixture(scope="session")
@@ -23,3 +21,15 @@ def browser() -> Iterator[object]:
         found = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield found
         found.close()
+
+
+@pytest.fixture(scope="session")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
+    """A Kafka broker of its own."""
+    from tests.bus.broker import CONNECTION, VARIABLE, Broker
+
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv(VARIABLE, CONNECTION)
+        running = Broker(tmp_path_factory.mktemp("broker"))
+        yield running
+        running.stop()

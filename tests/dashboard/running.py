@@ -39,7 +39,8 @@ class Running:
         """Where it listens; waits until it does."""
         until = time.monotonic() + PATIENCE_S
         while not (found := re.search(r"dashboard: (http://\S+)", self.said())):
-            assert self.process.is_alive() and time.monotonic() < until, self.said()
+            assert self.process.is_alive(), self.said()
+            assert time.monotonic() < until, self.said()
             time.sleep(0.02)
         return found[1]
 

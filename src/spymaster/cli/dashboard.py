@@ -64,8 +64,12 @@ def dashboard(
     if not quiet:
         logging.getLogger("spymaster.dashboard").setLevel(logging.WARNING)
     if demo is not None:
-        from spymaster.cli.dashboard_demo import run_dashboard_demo
-
+        try:
+            from spymaster.cli.dashboard_demo import run_dashboard_demo
+        except ModuleNotFoundError as error:
+            raise ContractError(
+                f"dashboard --demo needs {error.name}: install spymaster with its extra [ml], too."
+            ) from None
         run_dashboard_demo(demo, learnt, speed, settings.dashboard, serve)
     else:
         serve(settings, tell)

@@ -12,8 +12,8 @@ from types import FrameType
 import uvicorn
 from fastapi import FastAPI
 from fastapi.middleware.gzip import GZipMiddleware
-from starlette.types import ASGIApp
 from nicegui import ui
+from starlette.types import ASGIApp
 
 from spymaster.dashboard import page
 from spymaster.dashboard.access import Gate, is_loopback, token_of
