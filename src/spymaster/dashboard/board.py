@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,6 +14,8 @@ from spymaster.dashboard.history import BARS, LakeSource
 from spymaster.dashboard.live import LiveSource
 from spymaster.dashboard.state import State
 from spymaster.dashboard.tiles import TILES, Tile, View, run
+from spymaster.dashboard.tiles.expression import Bin, Expression, Pick, parts
+from spymaster.dashboard.tiles.query import walk
 from spymaster.errors import SessionError
 from spymaster.market.clock import NEW_YORK
 from spymaster.market.sessions import session
@@ -167,7 +169,8 @@ class Board:
         contracts = seen.contracts if tile.id == FEATURE else seen.main
         if tile.kind in ("table", "curve"):
             contracts = ()
-        view = View(start, max(end, start + BAR_NS), seen.underlier, contracts, values)
+        # What a model says of the last bar is of its very end.
+        view = View(start, max(end, start + BAR_NS) + 1, seen.underlier, contracts, values)
         frames = self._frame(seen.state, seen.underlier, seen.date)
         return _columns(tile, run(tile, _Session(frames), view), since is not None)
 
@@ -258,10 +261,20 @@ def _columns(tile: Tile, frame: pl.DataFrame, tail: bool) -> Rows:
 
 def _width_ns(tile: Tile, values: Mapping[str, str]) -> int:
     """What a row of a growing tile covers: one that changed may have begun so much before."""
-    for p in tile.parameters:
-        if p.name in ("bar", "cell"):
-            return int(values.get(p.name, p.default)) * 10**9
-    return BAR_NS
+    chosen = {p.name: values.get(p.name, p.default) for p in tile.parameters}
+    seconds = [s for q in walk(tile.query) for e in q.expressions for s in _bins(e, chosen)]
+    return max([BAR_NS, *(s * 10**9 for s in seconds)])
+
+
+def _bins(e: Expression, chosen: Mapping[str, str]) -> Iterator[int]:
+    """Seconds of the intervals that an expression cuts time into, as chosen."""
+    if isinstance(e, Pick):
+        yield from _bins(dict(e.options)[chosen[e.parameter]], chosen)
+        return
+    if isinstance(e, Bin):
+        yield e.seconds
+    for part in parts(e):
+        yield from _bins(part, chosen)
 
 
 def _as_int(value: object) -> int:
