@@ -46,8 +46,9 @@ def frame(table: str, rows: list[Row]) -> pl.DataFrame:
 
 
 def opening(day: dt.date) -> int:
-    """14:30 UTC of a day, in ns."""
-    return int(dt.datetime.combine(day, dt.time(14, 30), dt.UTC).timestamp()) * 10**9
+    """When a drawn session begins, in ns: the second is 10 minutes after the first."""
+    start = int(dt.datetime.combine(DAYS[0], dt.time(14, 30), dt.UTC).timestamp())
+    return (start + 600 * DAYS.index(day)) * 10**9
 
 
 def drawn(r: random.Random, most: int = 24) -> Tables:
@@ -72,7 +73,7 @@ def drawn(r: random.Random, most: int = 24) -> Tables:
 def view(r: random.Random) -> View:
     """A window about the drawn rows, with or without a choice of underlier and contracts."""
     start = opening(DAYS[0]) + r.randint(-3, 12) * BAR
-    long = r.choice([20 * BAR, 40 * BAR, 86_400 * 10**9, 90_000 * 10**9])
+    long = r.choice([20 * BAR, 40 * BAR, 3600 * 10**9])
     chosen = r.choice([(), (), ("ES.FUT.202403",), ("TSLA", "ES.FUT.202406")])
     return View(start, start + long, r.choice([None, None, "ES"]), chosen)
 
