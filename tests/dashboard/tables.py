@@ -87,7 +87,9 @@ def _plain(r: random.Random, c: Column) -> Any:
         case "string":
             return r.choice(["a", "b", ""])
         case "int64" | "int32":
-            return r.randint(-50, 50) if c.name == "ofi" else r.randint(0, 40)
+            if c.name == "ofi":
+                return r.randint(-50, 50) * r.choice([1, 1, 1, 1, 1, 1, 1, 30])
+            return r.randint(0, 40)
         case "float64":
             return r.choice([0.0, 0.25, 0.5, r.uniform(-1, 1), r.uniform(0, 100)])
         case "bool":

@@ -11,7 +11,6 @@ import random
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import duckdb
