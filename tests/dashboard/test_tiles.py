@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -167,3 +169,25 @@ def test_the_papers_are_current(capsys: pytest.CaptureFixture[str], tmp_path: ob
 def test_every_type_of_a_contract_has_one_here() -> None:
     for name in TIME:
         assert set(nothing(name).schema.values()) <= set(DTYPES.values())
+
+
+def test_the_tile_of_the_documentation_works() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "tiles.md").read_text("utf-8")
+    block = re.search(r"```python\n(.*?)```", page, re.DOTALL)
+    assert block is not None
+    made: dict[str, Tile] = {}
+    exec(compile(block[1], "docs/tiles.md", "exec"), made)
+    drawn = tables.drawn(random.Random(4), most=60)
+    found = run(made["WIDEST"], tables.Frames.of(drawn), View(0, 2**62))
+    assert len(found) == 3
+    assert_same(found.to_dicts(), naive.evaluate(made["WIDEST"], drawn, View(0, 2**62)))
+
+
+def test_the_documentation_lists_every_tile() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "tiles.md").read_text("utf-8")
+    for row in re.findall(r"^\| `(\w+)` \| .* \| (\w+) \| (.*?) \| (.*?) ?\|$", page, re.MULTILINE):
+        tile = TILES[row[0]]
+        assert row[1] == tile.kind
+        assert tuple(re.findall(r"`([\w.]+)`", row[2])) == tile.tables
+        assert re.findall(r"`(\w+)`", row[3]) == [p.name for p in tile.parameters]
+    assert len(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)) == len(TILES)
