@@ -34,6 +34,7 @@ debian:
 	@command -v mount >/dev/null || { test $$(id -u) = 0 && apt-get install -y -q mount || echo "run as root once: apt-get install -y mount"; }
 	@command -v java >/dev/null && command -v mvn >/dev/null || { test $$(id -u) = 0 && apt-get update -q && apt-get install -y -q default-jre-headless maven || echo "the tests against a Kafka broker are left out; run as root once: apt-get install -y default-jre-headless maven"; }
 	@command -v chromium >/dev/null || { test $$(id -u) = 0 && apt-get update -q && apt-get install -y -q --no-install-recommends chromium fonts-dejavu-core || echo "the tests in a browser are left out; run as root once: apt-get install -y chromium"; }
+	@command -v node >/dev/null && command -v npm >/dev/null || { test $$(id -u) = 0 && apt-get update -q && apt-get install -y -q nodejs npm || echo "KQL is not checked by Microsoft's language service; run as root once: apt-get install -y nodejs npm"; }
 
 demo: install
 	$(BIN)/spymaster demo demo
@@ -60,6 +61,7 @@ check: install
 	$(BIN)/ruff check src tests bench
 	$(BIN)/mypy
 	$(BIN)/python -m spymaster.contracts.markdown --check
+	$(BIN)/python -m spymaster.dashboard.tiles.paper --check
 
 bench: install
 	$(BIN)/python -m bench.history

@@ -55,9 +55,8 @@ function symbolsOf(all) {
     const view = /^\.create-or-alter materialized-view with \([^)]*\) (\w+) on table \w+ \{([\s\S]*)\}$/.exec(text);
     if (view) {
       const columns = analysed(view[2], globalsOf(symbols)).columns;
-      const schema = '(' + columns.map(([n, t]) => `${n}: ${t}`).join(', ') + ')';
-      const rows = new L.Symbols.TableSymbol.$ctor7(view[1], schema, null);
-      symbols.push(new L.Symbols.MaterializedViewSymbol.$ctor1(rows, view[2]));
+      const schema = '(' + columns.map(([n, t]) => `['${n}']: ${t}`).join(', ') + ')';
+      symbols.push(new L.Symbols.MaterializedViewSymbol.$ctor3(view[1], schema, view[2], null));
     }
   }
   return symbols;

@@ -8,7 +8,7 @@ cannot divide, integers can be joined on; tiles divide by 1e9. NaN arrives as nu
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 
 from spymaster.contracts import bronze, gold
@@ -138,7 +138,7 @@ def _raw_mapping(topic: str) -> str:
     return _map(topic, f"{topic}_json", [whole])
 
 
-def _map(table: str, mapping: str, entries: list[dict[str, object]]) -> str:
+def _map(table: str, mapping: str, entries: Sequence[Mapping[str, object]]) -> str:
     lines = ",\n".join("  " + json.dumps(e) for e in entries)
     head = f".create-or-alter table {table} ingestion json mapping '{mapping}'"
     return f"{head}\n```\n[\n{lines}\n]\n```"

@@ -169,16 +169,14 @@ def _rows(query: Rows) -> list[str]:
 
 def _summarize(query: Summarize) -> list[str]:
     columns = query.source.columns
+    ends = [(n, a.of) for n, a in query.aggregates if a.by and a.of is not None]
+    # What arg_min and arg_max return is named before, since not every engine names it after.
+    named = tuple((n, of) for n, of in ends if of != Column(n))
     wanted = ", ".join(_aggregate(n, a, columns) for n, a in query.aggregates)
-    lines = [
-        f"| summarize {wanted} by {_list(query.by, columns)}".replace(
-            "summarize  by", "summarize by"
-        )
-    ]
-    # arg_min and arg_max name a column for the time, too.
-    if any(a.by for _, a in query.aggregates):
-        lines.append(f"| project {', '.join(query.columns)}")
-    return lines
+    lines = [f"| extend {_list(named, columns)}"] if named else []
+    lines.append(f"| summarize {wanted} by {_list(query.by, columns)}")
+    # They name a column for the time, too.
+    return [*lines, f"| project {', '.join(query.columns)}"] if ends else lines
 
 
 def _aggregate(name: str, a: Aggregate, columns: Columns) -> str:
@@ -191,9 +189,9 @@ def _aggregate(name: str, a: Aggregate, columns: Columns) -> str:
         case "any":
             return f"{name} = take_any({of})"
         case "first":
-            return f"(_{name}, {name}) = arg_min({a.by}, {of})"
+            return f"(_{name}, {name}) = arg_min({a.by}, {name})"
         case "last":
-            return f"(_{name}, {name}) = arg_max({a.by}, {of})"
+            return f"(_{name}, {name}) = arg_max({a.by}, {name})"
         case "p95":
             return f"{name} = percentile({of}, 95)"
     return f"{name} = {a.measure}({of})"

@@ -89,6 +89,9 @@ def columns_of(query: Query) -> dict[str, Type]:
             return {n: type_of(e, source.columns) for n, e in kept}
         case Summarize(source, by, aggregates):
             keys = {n: type_of(e, source.columns) for n, e in by}
+            for n, a in aggregates:
+                if a.by and n in source.columns and a.of != Column(n):
+                    raise _wrong(a, f"{n} is a column, too", "a new name, or the column's own")
             return keys | {n: _aggregate(a, source.columns) for n, a in aggregates}
         case Join():
             return _join(query)
