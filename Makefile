@@ -41,7 +41,9 @@ live: install
 	rm -rf rehearsal/data
 	$(BIN)/spymaster rehearse rehearsal/market/*.dbn.zst --speed 300x --root rehearsal/data
 
-test: debian check
+test: debian install
+	@$(BIN)/python -c 'from spymaster.engines.warm import warm_up; warm_up()' & \
+	$(MAKE) --no-print-directory check && wait
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-fast: install
