@@ -32,6 +32,7 @@ $(STAMP): pyproject.toml constraints.txt
 debian:
 	@command -v mount >/dev/null || { test $$(id -u) = 0 && apt-get install -y -q mount || echo "run as root once: apt-get install -y mount"; }
 	@command -v java >/dev/null && command -v mvn >/dev/null || { test $$(id -u) = 0 && apt-get update -q && apt-get install -y -q default-jre-headless maven || echo "the tests against a Kafka broker are left out; run as root once: apt-get install -y default-jre-headless maven"; }
+	@command -v node >/dev/null && command -v npm >/dev/null || { test $$(id -u) = 0 && apt-get update -q && apt-get install -y -q nodejs npm || echo "KQL is not checked by Microsoft's language service; run as root once: apt-get install -y nodejs npm"; }
 
 demo: install
 	$(BIN)/spymaster demo demo
@@ -57,6 +58,7 @@ check: install
 	$(BIN)/ruff check src tests bench
 	$(BIN)/mypy
 	$(BIN)/python -m spymaster.contracts.markdown --check
+	$(BIN)/python -m spymaster.dashboard.tiles.paper --check
 
 bench: install
 	$(BIN)/python -m bench.history

@@ -1,4 +1,7 @@
-"""Law 1, one kernel: it imports numpy, numba and the contracts, and its arithmetic is exact."""
+"""Law 1, one kernel: it imports numpy, numba and the contracts, and its arithmetic is exact.
+
+The anomaly functions, which batch and stream share as well, import even less.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import spymaster.anomaly
 import spymaster.kernel
 
 KERNEL = sorted(m.name for m in pkgutil.iter_modules(spymaster.kernel.__path__))
@@ -71,6 +75,20 @@ def test_the_kernel_imports_only_numpy_numba_and_the_contracts() -> None:
     assert roots & heavy == set()
     print(f"{len(KERNEL)} modules of the kernel, {len(roots)} packages in all")
     assert len(KERNEL) > 15
+
+
+def test_the_anomaly_functions_import_only_numpy_and_numba() -> None:
+    names = [
+        f"spymaster.anomaly.{m.name}" for m in pkgutil.iter_modules(spymaster.anomaly.__path__)
+    ]
+    found = modules_after(_IMPORT.replace("spymaster.kernel.", ""), *names)
+    own = {name for name in found if name.split(".")[0] == "spymaster"}
+    assert set(names) < own
+    assert own - set(names) == {"spymaster", "spymaster.anomaly", "spymaster.errors"}
+    roots = {name.split(".")[0] for name in found}
+    numbas = {name.split(".")[0] for name in modules_after(_NUMBA_ALONE)}
+    foreign = roots - numbas - sys.stdlib_module_names - {"spymaster"}
+    assert {name for name in foreign if not name.startswith("_")} == set()
 
 
 _ASSEMBLY = """
