@@ -47,7 +47,9 @@ live: install
 dashboard: install
 	$(BIN)/spymaster dashboard --demo rehearsal/dashboard
 
-test: debian check
+test: debian install
+	@$(BIN)/python -c 'from spymaster.engines.warm import warm_up; warm_up()' & \
+	$(MAKE) --no-print-directory check && wait
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-fast: install

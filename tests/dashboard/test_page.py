@@ -140,7 +140,7 @@ def test_a_bar_costs_a_message_of_some_kilobytes(
         look.received.clear()
         last = look.ask("spymaster.last")
         feed.publish(feed.market.next())
-        look.until(f"spymaster.last > {last} && spymaster.drawnAt")
+        look.until(f"spymaster.drawn.last > {last}")
         assert max(look.received) < whole / 5
 
 

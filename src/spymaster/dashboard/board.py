@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import polars as pl
 
+from spymaster.anomaly import series_decompose_anomalies
 from spymaster.contracts.event import BAR_NS
 from spymaster.dashboard.history import BARS, LakeSource
 from spymaster.dashboard.live import LiveSource
@@ -16,6 +18,7 @@ from spymaster.dashboard.state import State
 from spymaster.dashboard.tiles import TILES, Tile, View, run
 from spymaster.dashboard.tiles.expression import Bin, Expression, Pick, parts
 from spymaster.dashboard.tiles.query import walk
+from spymaster.dashboard.times import empty
 from spymaster.errors import SessionError
 from spymaster.market.clock import NEW_YORK
 from spymaster.market.sessions import session
@@ -115,6 +118,14 @@ class Board:
         if not bars.start <= seen.start < bars.end:
             return seen.start, seen.end
         return bars.start, max(bars.end, seen.end)
+
+    def warm(self) -> None:
+        """Read the libraries and compile what is compiled, before somebody waits for it."""
+        seen = Seen(State(), "", "", ("",), (), 0, BAR_NS)
+        source = _Session(empty)
+        for _, tile, values in self._wanted(seen):
+            run(tile, source, View(0, BAR_NS, "", (), values))
+        series_decompose_anomalies(np.zeros((2, 16)))
 
     def full(self, state: State) -> dict[str, Any]:
         """All that a client needs to draw this state."""

@@ -117,6 +117,7 @@ class Hub:
 
     async def start(self) -> None:
         """Follow the topics, tell the clients."""
+        self._worker.submit(self.board.warm)
         self.live.__enter__()
         self._tasks = [asyncio.create_task(self._push()), asyncio.create_task(self._watch())]
 

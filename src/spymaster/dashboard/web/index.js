@@ -21,6 +21,8 @@ export class Terminal {
     this.store = new Store();
     this.state = address.read();
     this.pulse = null;
+    this.drawn = null;
+    this.drawings = [];
     this.axis = { start: 0, end: 1 };
     this.window = { start: 0, end: 1 };
     this.offset = 0;
@@ -292,6 +294,7 @@ export class Terminal {
     this.bars.draw();
     this.drawAll();
     this.judge();
+    this.painted();
     this.askZoomed();
     this.refit();
   }
@@ -319,7 +322,21 @@ export class Terminal {
     this.judge();
     this.bars.draw();
     if (this.following) this.askZoomed();
-    this.drawnAt = performance.now();
+    this.painted();
+  }
+
+  // When what came last is on the screen, by the clock: for whoever measures.
+  painted() {
+    const last = this.last;
+    requestAnimationFrame(() => {
+      const port = new MessageChannel();
+      port.port1.onmessage = () => {
+        this.drawn = { last, at: Date.now(), since: performance.now() };
+        this.drawings.push([last, this.drawn.at]);
+        if (this.drawings.length > 500) this.drawings.shift();
+      };
+      port.port2.postMessage(0);
+    });
   }
 
   // Where a live window ends: the last bar, with some room to come.
