@@ -6,6 +6,7 @@ server and the browser are real; bars are made by a formula. `--short`: fewer ba
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import datetime as dt
 import json
@@ -80,7 +81,7 @@ class Watcher:
     async def watch(self, url: str, published: dict[int, float], stop: asyncio.Event) -> None:
         async with httpx.AsyncClient(timeout=120) as http:
             page = (await http.get(url)).text
-        query = json.loads(re.search(r"query: (\{.*?\}),\n", page)[1])  # type: ignore[index]
+        query = ast.literal_eval(re.search(r"query: (\{.*?\}),\n", page)[1])  # type: ignore[index]
         told = {**query, "tab_id": os.urandom(8).hex(), "document_id": os.urandom(8).hex(),
                 "implicit_handshake": "true", "EIO": "4", "transport": "websocket"}  # fmt: skip
         place = (
@@ -147,7 +148,7 @@ async def crowd(url: str, pid: int, publisher: Publisher, bars: int) -> list[dic
 def section() -> str:
     """What docs/benchmarks.md says of it."""
     bars = SESSION // 6 if SHORT else SESSION
-    with tempfile.TemporaryDirectory() as temporary, sync_playwright() as playwright:
+    with tempfile.TemporaryDirectory() as temporary:
         root = Path(temporary) / "root"
         publisher, market = Publisher(at(root)), Market(names(CONTRACTS))
         publisher.publish(market.levels())
@@ -155,14 +156,15 @@ def section() -> str:
             publisher.publish(market.bars(min(60, bars - i)))
         running = Running(root, Path(temporary) / "log")
         url, pid = running.url, running.process.pid or 0
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        first_paint(browser, url, 1)
-        load = os.getloadavg()[0]
-        paints = first_paint(browser, url)
-        print("first paint", paints, file=sys.stderr)
-        pixels = to_pixels(browser, url, publisher, market, 20 if SHORT else 60)
-        print("to pixels", pixels, file=sys.stderr)
-        browser.close()
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+            first_paint(browser, url, 1)
+            load = os.getloadavg()[0]
+            paints = first_paint(browser, url)
+            print("first paint", paints, file=sys.stderr)
+            pixels = to_pixels(browser, url, publisher, market, 20 if SHORT else 60)
+            print("to pixels", pixels, file=sys.stderr)
+            browser.close()
         hours = asyncio.run(crowd(url, pid, publisher, bars))
         publisher.close()
         running.stop()

@@ -23,6 +23,9 @@ export class Terminal {
     this.pulse = null;
     this.drawn = null;
     this.drawings = [];
+    this.changed = new Set();
+    this.drawing = 0;
+    this.near = { start: 0, end: 1 };
     this.axis = { start: 0, end: 1 };
     this.window = { start: 0, end: 1 };
     this.offset = 0;
@@ -198,7 +201,9 @@ export class Terminal {
     const rows = [];
     const off = this.offset;
     const versions = [];
+    const { start, end } = this.near;
     for (const part of Object.values(by)) {
+      if (part.at.at(-1) < start || part.at[0] > end) continue;
       for (let i = 0; i < part.at.length; i++) {
         if (part.contract_id[i] !== this.main) continue;
         rows.push([part.at[i], part.p_break[i], part.p_reject[i], part.p_chop[i], i === 0]);
@@ -317,12 +322,20 @@ export class Terminal {
       return;
     }
     this.axis = { start: this.meta.start, end: this.meta.end };
-    if (this.following) this.edge();
-    this.drawAll(keys);
-    this.judge();
-    this.bars.draw();
-    if (this.following) this.askZoomed();
-    this.painted();
+    keys.forEach((key) => this.changed.add(key));
+    // Several messages at once are drawn once: a browser that is slow falls behind by one drawing.
+    this.drawing ||= requestAnimationFrame(() => {
+      this.drawing = 0;
+      const changed = [...this.changed];
+      this.changed.clear();
+      if (!this.meta) return;
+      if (this.following) this.edge();
+      this.drawAll(changed);
+      this.judge();
+      this.bars.draw();
+      if (this.following) this.askZoomed();
+      this.painted();
+    });
   }
 
   // When what came last is on the screen, by the clock: for whoever measures.
@@ -364,6 +377,8 @@ export class Terminal {
       calibration: ["calibration", "live_record"],
       quality: ["quality", "gaps", "errors", "parity"],
     };
+    const width = this.window.end - this.window.start;
+    this.near = { start: this.window.start - width * 0.3, end: this.window.end + width * 0.3 };
     const changed = keys && new Set(keys.map((k) => k.split(":")[0]));
     for (const pane of this.panes) {
       const reads = mine[pane.id] || [pane.id];
@@ -404,6 +419,13 @@ export class Terminal {
   // The window is where the viewer wants it: the address, the bars, the tables follow.
   settle() {
     const width = this.window.end - this.window.start;
+    const { start, end } = this.near;
+    const from = Math.max(this.window.start, this.meta.first);
+    const to = Math.min(this.window.end, this.meta.last);
+    if (from < start || to > end) {
+      cancelAnimationFrame(this.widening);
+      this.widening = requestAnimationFrame(() => this.drawAll());
+    }
     this.following = this.live && this.window.end >= this.last;
     if (this.following) {
       this.state.width = Math.round((width / MINUTE) * 100) / 100;

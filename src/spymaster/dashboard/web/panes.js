@@ -43,12 +43,19 @@ class TimePane {
     return ms + this.terminal.offset;
   }
 
+  // Rows near what is seen: a whole session of them costs ten times the drawing.
+  near(xs) {
+    const { start, end } = this.terminal.near;
+    return [lower(xs, start), lower(xs, end)];
+  }
+
   column(rows, x, y) {
     const xs = rows[x] || [];
     const ys = rows[y] || [];
     const off = this.terminal.offset;
-    const data = new Array(xs.length);
-    for (let i = 0; i < xs.length; i++) data[i] = [xs[i] + off, ys[i]];
+    const [from, to] = this.near(xs);
+    const data = new Array(to - from);
+    for (let i = from; i < to; i++) data[i - from] = [xs[i] + off, ys[i]];
     return data;
   }
 
@@ -184,9 +191,11 @@ export class PricePane extends TimePane {
     this.price = price;
     this.volume = volume;
     const xs = price.at || [];
-    const candles = xs.map((at, i) => [
-      at + t.offset, price.open[i], price.close[i], price.low[i], price.high[i],
-    ]);
+    const [from, to] = this.near(xs);
+    const candles = [];
+    for (let i = from; i < to; i++) {
+      candles.push([xs[i] + t.offset, price.open[i], price.close[i], price.low[i], price.high[i]]);
+    }
     const n = xs.length;
     const up = n && price.close[n - 1] >= price.open[n - 1];
     const h = this.chart.getHeight();
