@@ -75,7 +75,9 @@ def _head(summary: Mapping[str, Any], look: Mapping[str, Any] | None) -> Iterabl
     yield f"<h1>{escape(summary['model_id'])} version {escape(summary['version'])}, backtest</h1>"
     yield (
         f'<p class="lead">{len(days)} {summary["sessions"]} sessions, {days[0]} to {days[-1]}, '
-        f"snapshot {summary['run_date']}. Trades where {_rule(summary['rule'])}.</p>"
+        f"snapshot {summary['run_date']}. "
+        f"{'Trades' if look else 'The rule that is best in all of them trades'} where "
+        f"{_rule(summary['rule'])}.</p>"
     )
     interval, alpha = summary["result"]["interval"], look["alpha"] if look else None
     if look is not None:
