@@ -10,8 +10,9 @@ from typing import Any
 from rich.table import Table
 
 from spymaster.cli.console import errors, tell, tell_table
+from spymaster.ml.backtest.contest import Part
 from spymaster.ml.backtest.record import REPORT
-from spymaster.ml.backtest.run import Backtested, Part, backtest
+from spymaster.ml.backtest.run import Backtested, backtest
 from spymaster.settings import Settings
 
 

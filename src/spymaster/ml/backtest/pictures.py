@@ -55,6 +55,8 @@ def equity(desk: Desk, trades: Trades) -> str:
             x, total, np.maximum.accumulate(total), color="#f2c9c9", lw=0, label="drawdown"
         )
         for i, name in enumerate(CALLS):
+            if not (call == i).any():
+                continue
             part = np.concatenate([[0.0], np.cumsum(np.where(call == i, net, 0.0))])
             ax.plot(x, part, color=_COLOURS[name], lw=1, label=f"{name} trades")
         ax.plot(x, total, color=_INK, lw=1.8, label="all trades")
@@ -96,6 +98,7 @@ def spread_of(desk: Desk, trades: Trades) -> str:
             ax.hist(parts, edges, stacked=True, color=[_COLOURS[c] for c in CALLS], label=CALLS)
             ax.axvline(float(net.mean()), color=_INK, lw=1.2, ls="--", label="mean")
             ax.legend(frameon=False, fontsize=8)
+        ax.yaxis.get_major_locator().set_params(integer=True)
         ax.set_title("Trades")
         ax.set_xlabel("net ticks of a trade")
         ax.set_ylabel("trades")

@@ -17,10 +17,11 @@ body{font:15px/1.5 system-ui,sans-serif;color:#1b2a3a;max-width:920px;margin:2em
 h1{font-size:1.5em;margin-bottom:.1em} h2{font-size:1.1em;margin:1.8em 0 .4em}
 .lead{color:#53616f;margin:.2em 0 1em} .note{border-left:4px solid #d08000;background:#fff6e6;
 padding:.5em .9em;margin:.8em 0} table{border-collapse:collapse;font-size:13px;margin:.4em 0}
-th,td{padding:.22em .8em;text-align:right;border-bottom:1px solid #e4e8ec}
-th:first-child,td:first-child{text-align:left;padding-left:0} th{color:#53616f;font-weight:600}
+th,td{min-width:5.2em;padding:.22em .8em;text-align:right;border-bottom:1px solid #e4e8ec}
+th:first-child,td:first-child{text-align:left;padding-left:0;min-width:11em}
+th{color:#53616f;font-weight:600}
 .cards{display:flex;flex-wrap:wrap;gap:.6em;margin:.8em 0} .card{border:1px solid #e4e8ec;
-border-radius:6px;padding:.5em .9em;min-width:8.2em} .card b{display:block;font-size:1.35em}
+border-radius:6px;padding:.5em .8em;min-width:7em} .card b{display:block;font-size:1.35em}
 .card span{color:#53616f;font-size:12px} .row{display:flex;flex-wrap:wrap;gap:1em}
 svg{max-width:100%;height:auto} code{font-size:12px}
 """

@@ -80,8 +80,8 @@ class Desk:
 
     def trade(self, rule: Rule, only: NDArray[np.bool_] | None = None) -> Trades:
         """What the rule trades, on rows `only` if given (whole sessions)."""
-        called = self.p >= np.array(rule)
-        wanted = called.any(axis=1)
+        called: NDArray[np.bool_] = np.asarray(self.p >= np.array(rule))
+        wanted: NDArray[np.bool_] = np.asarray(called.any(axis=1))
         if only is not None:
             wanted &= only
         rows = self._order[wanted[self._order]]
