@@ -18,9 +18,7 @@ from spymaster.engines.session_quotes import SessionQuotes
 from spymaster.errors import ModelError, SourceError
 from spymaster.lake import Lake
 from spymaster.market.sessions import session
-from spymaster.ml.backtest.market import market_of
 from spymaster.ml.backtest.run import Backtested, backtest
-from spymaster.ml.dataset import load
 from spymaster.ml.looks import looks
 from spymaster.ml.split_file import load_split
 from spymaster.ml.tracking import ROLE, Store
@@ -204,9 +202,9 @@ class Cut(Lake):
                 yield kept
 
 
-def with_store(store: Path, root: Path) -> Settings:
+def with_store(store: Path, root: Path, **backtest: Any) -> Settings:
     """Settings of a copied root, with the first one's store."""
-    chosen = trading_school.settings(root)
+    chosen = trading_school.settings(root, **backtest)
     uri = f"sqlite:///{store / 'ml-artifacts/mlflow/mlflow.db'}"
     return chosen.model_copy(update={"ml": chosen.ml.model_copy(update={"tracking_uri": uri})})
 
@@ -216,15 +214,16 @@ def test_a_lake_that_is_not_the_snapshots_is_refused_before_any_look(
 ) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(root, copy, ignore=shutil.ignore_patterns("market", "mlflow"))
-    chosen = trading_school.settings(copy)
-    data = load(copy, ES, FIRST)
-    test = data.of(load_split(copy, ES, FIRST).test)
+    chosen = with_store(root, copy, min_trades=6)
+    before = len(looks(Lake(copy), ES))
     shutil.rmtree(copy / "lake" / "bronze" / "manifest")
     with pytest.raises(SourceError, match=r"nothing has landed of ES .*hist bronze"):
-        market_of(Lake(copy), chosen, test)
+        backtest(chosen, ES, now)
     shutil.rmtree(copy / "lake" / "silver" / "level_approach_2m")
     with pytest.raises(ModelError, match=r"episode .* is not there; in the snapshot 2024-05-01"):
-        market_of(Lake(copy), chosen, test)
+        backtest(chosen, ES, now)
+    assert len(looks(Lake(copy), ES)) == before
+    assert not [*(copy / "ml-artifacts" / "backtests").rglob(".making-*")]
 
 
 def test_what_is_asked_wrongly_is_told(root: Path) -> None:
@@ -251,8 +250,9 @@ def test_the_command_tells_the_account_and_the_look(root: Path, tested: Backtest
     free = CliRunner().invoke(app, [*asked, "--sessions", "validation", "--cost-ticks", "1"])
     assert free.exit_code == 0, free.output
     assert "look      none" in free.output
-    place = free.output.replace("\n", "").split("report.html")[0].rpartition("in ")[2]
-    summary = json.loads((Path(place.split()[-1]) / "summary.json").read_text(encoding="utf-8"))
+    (line,) = (line for line in free.output.splitlines() if "report.html" in line)
+    page = Path(line.partition(": written")[0])
+    summary = json.loads(page.with_name("summary.json").read_text(encoding="utf-8"))
     assert summary["settings"]["cost_ticks"] == 1.0
     assert summary["settings"]["underlier_cost_ticks"] == {"TSLA": 1.0}
     assert len(looks(Lake(root), ES)) >= 1

@@ -39,7 +39,7 @@ def told(quotes: Quotes) -> list[tuple[int, ...] | None]:
 @pytest.mark.parametrize("venue", ["cme", "nasdaq"])
 def test_quotes_are_those_of_a_naive_walk_over_a_book_of_dicts(venue: str) -> None:
     late = missing = found = 0
-    for seed in range(12):
+    for seed in range(8):
         s = random_scenario(seed, venue)
         times = asked(s, seed)
         got = told(walked(s, times))
@@ -50,7 +50,7 @@ def test_quotes_are_those_of_a_naive_walk_over_a_book_of_dicts(venue: str) -> No
         missing += len(got) - len(there)
         assert all(q[0] >= t and q[1] < q[2] for q, t in there)
     print(venue, found, "found,", late, "of them had to wait,", missing, "never came")
-    assert found > 500
+    assert found > 300
     assert late > 20
 
 
@@ -75,7 +75,7 @@ def test_quotes_of_the_real_evening_are_those_of_the_naive_walk() -> None:
 
 
 def test_cutting_the_records_anywhere_changes_no_quote() -> None:
-    for seed in range(8):
+    for seed in range(4):
         s = random_scenario(seed, ("cme", "nasdaq")[seed % 2])
         times = asked(s, seed)
         whole = told(walked(s, times))
