@@ -2,7 +2,7 @@
 
 from spymaster.settings.bus import BusSettings, EmbeddedBusSettings, KafkaSettings
 from spymaster.settings.feed import FeedSettings, SymbolSettings
-from spymaster.settings.learning import GateSettings, MlSettings, SplitSettings
+from spymaster.settings.learning import BacktestSettings, GateSettings, MlSettings, SplitSettings
 from spymaster.settings.market import ApproachSettings, UnderlierSettings, WindowSettings
 from spymaster.settings.scoring import EndpointSettings, ScoringSettings
 from spymaster.settings.serving import ServingSettings
@@ -13,6 +13,7 @@ __all__ = [
     "CONFIG_FILE",
     "CONFIG_VARIABLE",
     "ApproachSettings",
+    "BacktestSettings",
     "BusSettings",
     "EmbeddedBusSettings",
     "EndpointSettings",
