@@ -25,8 +25,8 @@ from spymaster.ml.folder import FrozenFolder
 from spymaster.ml.looks import look
 from spymaster.ml.registry import CHAMPION, Registry
 from spymaster.ml.tracking import ROLE, Store
-from spymaster.ml.training_rows import contract_of
 from spymaster.settings import Settings
+from spymaster.stages.feature_contract import contract_of
 
 log = logging.getLogger(__name__)
 
