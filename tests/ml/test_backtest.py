@@ -102,6 +102,15 @@ def test_the_model_is_asked_and_its_probabilities_reach_the_rule(
     assert sum(p["share"] for p in told["predictions"].values()) == pytest.approx(1)
 
 
+def test_the_baseline_is_traded_beside_it_by_thresholds_of_its_own(tested: Backtested) -> None:
+    beside = tested.summary["references"]
+    assert beside.keys() == {"every episode along", "every episode against", "the baseline"}
+    # It is not told what the model is told, and trades otherwise.
+    own, result = beside["the baseline"], tested.summary["result"]
+    assert own["trades"] > 0
+    assert (own["trades"], own["total_net_ticks"]) != (result["trades"], result["total_net_ticks"])
+
+
 def test_test_sessions_are_a_look_and_the_same_backtest_again_is_none(
     root: Path, tested: Backtested
 ) -> None:

@@ -34,6 +34,7 @@ class Contest:
     scorer: Scorer
     part: Part
     learnt: Dataset
+    trained: Dataset  #: its training sessions alone
     validation: Dataset
     traded: Dataset
     blocks: tuple[str, ...]  #: block of each feature, in the vector's order
@@ -67,7 +68,7 @@ class Contest:
                 f"{scorer.feature_contract}, and the snapshot {data.run_date} is of "
                 f"{data.feature_contract}. Name a --run-date of the model's contract."
             )
-        validation = own.of(split.validation)
+        validation, trained = own.of(split.validation), own.of(split.train)
         known = split.train if part == "validation" else own.sessions
         learnt = own.of(tuple(day for day in known if day <= seen_until(scorer)))
         traded = validation if part == "validation" else data.of(test)
@@ -78,7 +79,7 @@ class Contest:
                 "a later snapshot, and name it with --run-date."
             )
         blocks = _blocks(settings.root, own)
-        return cls(scorer, part, learnt, validation, traded, blocks)
+        return cls(scorer, part, learnt, trained, validation, traded, blocks)
 
     def judged(self, p: NDArray[np.float64]) -> dict[str, Any]:
         """The model's metrics on what it trades, beside the prior's and the baseline's."""

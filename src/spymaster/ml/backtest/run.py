@@ -17,15 +17,16 @@ from spymaster.ml.backtest import record
 from spymaster.ml.backtest.account import account
 from spymaster.ml.backtest.contest import Contest, Part
 from spymaster.ml.backtest.importance import blocks_of, importance, series_of
-from spymaster.ml.backtest.market import market_of
+from spymaster.ml.backtest.market import Market, market_of
 from spymaster.ml.backtest.report import write_report
 from spymaster.ml.backtest.thresholds import Tried, attempt
 from spymaster.ml.backtest.trading import NEVER, Desk, Rule
+from spymaster.ml.baseline import Baseline
 from spymaster.ml.folder import FrozenFolder
 from spymaster.ml.looks import look
 from spymaster.ml.registry import CHAMPION, Registry
 from spymaster.ml.tracking import ROLE, Store
-from spymaster.settings import Settings
+from spymaster.settings import BacktestSettings, Settings
 from spymaster.stages.feature_contract import contract_of
 
 log = logging.getLogger(__name__)
@@ -157,7 +158,8 @@ def _make(
             "thresholds": _thresholds(tried, best),
             "result": account(desk, trades, how),
             "references": {
-                name: account(desk, desk.trade(other), how) for name, other in REFERENCES.items()
+                **{name: account(desk, desk.trade(r), how) for name, r in REFERENCES.items()},
+                "the baseline": _by_baseline(contest, market, desk, how),
             },
             "censored_episodes": desk.market.censored,
             "metrics": contest.judged(scorer.probabilities(desk.data.features)),
@@ -171,6 +173,25 @@ def _make(
         progress("report")
         write_report(stage / record.REPORT, summary, taken, desk, trades, tried)
     log.info("%s: %s trades", folder.path, len(trades))
+
+
+def _by_baseline(
+    contest: Contest, market: Market, desk: Desk, how: BacktestSettings
+) -> dict[str, Any]:
+    """What the baseline makes of the same sessions, by thresholds chosen for it in the same way.
+
+    It learns from the training sessions alone, since those of validation choose its thresholds.
+    """
+    baseline = Baseline.fit(contest.trained)
+    chosen = contest.validation
+    tried = attempt(Desk(chosen, baseline.probabilities(chosen), market), how)
+    own = Desk(desk.data, baseline.probabilities(desk.data), desk.market)
+    try:
+        crossed = contest.part == "validation"
+        trades = tried.crossed() if crossed else own.trade(tried.rules[tried.best()])
+    except ModelError:  # it is never sure enough
+        trades = own.trade(Rule(NEVER, NEVER))
+    return account(own, trades, how)
 
 
 @contextmanager
