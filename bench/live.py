@@ -136,7 +136,7 @@ def throughput(folder: Path, millions: int) -> dict[str, float]:
         cpu = time.process_time() - cpu
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return {"records": records, "per_s": records / seconds, "cpu_us": cpu / records * 1e6,
-            "peak_mb": peak, "epochs": engine._e}  # fmt: skip
+            "peak_mb": peak, "epochs": engine.status()["epoch"]}  # fmt: skip
 
 
 def listen(settings: Settings, ready: Any, done: Any, said: Any) -> None:

@@ -194,7 +194,7 @@ def test_second_stream_on_a_root_is_refused_and_one_that_was_replaced_writes_no_
     with open_bus(settings) as bus:
         post(bus, settings, files, 200)
         engine = LiveEngine(settings, bus, quiet_s=0.3, intent_records=500, commit_s=0.2)
-        work, seen = engine._work, []
+        work, seen = engine._work.work, []
 
         def interrupted(*given: object) -> None:
             work(*given)  # type: ignore[arg-type]
@@ -211,7 +211,7 @@ def test_second_stream_on_a_root_is_refused_and_one_that_was_replaced_writes_no_
                 (tmp_path / "root" / lease_file("live")).unlink()
                 second.run()
 
-        engine._work = interrupted  # type: ignore[method-assign]
+        engine._work.work = interrupted  # type: ignore[method-assign]
         with pytest.raises(LakeError, match="this process held fence 1, and process"):
             engine.run()
     calm = tmp_path / "calm"

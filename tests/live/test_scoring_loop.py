@@ -24,10 +24,11 @@ from spymaster.errors import ScoringError
 from spymaster.lake import Lake
 from spymaster.lake.diff import diff
 from spymaster.scoring.endpoint import Endpoint
-from spymaster.scoring.line import Line, contract_of
+from spymaster.scoring.line import Line
 from spymaster.scoring.lines import Running, lines_of
 from spymaster.scoring.loop import ScoringLoop
 from spymaster.settings import EndpointSettings, Settings
+from spymaster.stages.feature_contract import contract_of
 from spymaster.stages.hashes import feature_hash
 from spymaster.stages.vector_spec import spec_hash
 from tests.e2e.runner import HOME, Runner, environment
@@ -49,6 +50,12 @@ def impatient(settings: Settings, **more: Any) -> Settings:
     return settings.model_copy(update={"scoring": scoring})
 
 
+def understood(settings: Settings) -> tuple[str, list[str]]:
+    """The feature contract that a model must be of, and what it calls the numbers."""
+    contract = contract_of(settings, "ES_MODEL")
+    return contract.hash, contract.names
+
+
 @pytest.fixture(scope="module")
 def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A root whose features_gold holds two sessions' vectors and outcomes."""
@@ -62,7 +69,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def served(published: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    contract, columns = contract_of(short(published), "ES_MODEL")
+    contract, columns = understood(short(published))
     with service(tmp_path_factory.mktemp("service"), columns, contract) as made:
         yield made
 
@@ -116,7 +123,7 @@ def test_every_vector_has_the_models_own_score_once_and_its_outcome(
 ) -> None:
     settings = fresh("root")
     copied = short(published)
-    contract, columns = contract_of(copied, "ES_MODEL")
+    contract, columns = understood(copied)
     counters = score(settings, served.url)
     expected = vectors_of(published)
     found = rows(settings.root, SCORES)
@@ -185,7 +192,7 @@ def test_an_endpoint_that_is_down_keeps_vectors_waiting_in_order(
     published: Path, fresh: Callable[[str], Settings], tmp_path: Path
 ) -> None:
     settings = fresh("root")
-    contract, columns = contract_of(settings, "ES_MODEL")
+    contract, columns = understood(settings)
     with service(tmp_path / "service", columns, contract) as made:
         calm = fresh("calm")
         score(calm, made.url)
@@ -291,7 +298,7 @@ def test_an_epoch_that_broke_off_is_finished_with_what_was_answered_then(
 ) -> None:
     """The endpoint is gone for good by then; nobody is asked a second time."""
     settings = fresh("root")
-    contract, columns = contract_of(settings, "ES_MODEL")
+    contract, columns = understood(settings)
     real = Lake._commit
 
     def breaks(self: Lake, name: str, *given: Any, **named: Any) -> Any:
@@ -331,7 +338,7 @@ def test_a_shadow_that_cannot_go_on_keeps_the_champion_from_nothing(
     published: Path, served: Service, fresh: Callable[[str], Settings], tmp_path: Path
 ) -> None:
     settings = fresh("root")
-    _, columns = contract_of(settings, "ES_MODEL")
+    _, columns = understood(settings)
     with service(tmp_path / "service", columns, "another") as other:
         named = {
             "ES_MODEL": {
@@ -360,7 +367,7 @@ def test_a_model_of_another_feature_contract_is_refused_at_the_start(
     published: Path, fresh: Callable[[str], Settings], tmp_path: Path
 ) -> None:
     settings = fresh("root")
-    _, columns = contract_of(settings, "ES_MODEL")
+    _, columns = understood(settings)
     with (
         service(tmp_path / "service", columns, "another") as made,
         pytest.raises(ScoringError, match="was trained on vectors of the feature contract another"),
@@ -373,7 +380,7 @@ def test_promotion_under_load_loses_nothing_and_every_row_is_of_the_version_it_n
     published: Path, fresh: Callable[[str], Settings], tmp_path: Path
 ) -> None:
     settings = impatient(fresh("root"), batch_rows=3)
-    contract, columns = contract_of(settings, "ES_MODEL")
+    contract, columns = understood(settings)
     done = threading.Event()
     with service(tmp_path / "service", columns, contract) as made:
 

@@ -16,8 +16,8 @@ from spymaster.ml.looks import day_of, looks
 from spymaster.ml.promote import promote, roll_back
 from spymaster.ml.registry import Registry
 from spymaster.ml.tracking import stored
-from spymaster.ml.training_rows import contract_of
 from spymaster.settings import Settings
+from spymaster.stages.feature_contract import contract_of
 
 _SHOWN = ("kind", "feature_contract", "run_date", "train", "validation", "seen_until")
 

@@ -24,9 +24,8 @@ from spymaster.ml.looks import look
 from spymaster.ml.model import Scorer
 from spymaster.ml.registry import CHALLENGER, CHAMPION, Registry, seen_until
 from spymaster.ml.split_file import load_split
-from spymaster.ml.training_rows import contract_of
 from spymaster.settings import Settings
-from spymaster.stages.vector_spec import spec_hash
+from spymaster.stages.feature_contract import contract_of
 
 Clock = Callable[[], int]
 
@@ -80,7 +79,7 @@ def promote(
     significance is spent on it. Raises ModelError when there is nothing to judge, LakeError when
     another promotion of the model is at work.
     """
-    underliers, text = contract_of(settings, model_id)
+    contract = contract_of(settings, model_id)
     lake = Lake(settings.root)
     lake.check_exists()
     with _lease(lake, model_id, now) as lease:
@@ -98,11 +97,11 @@ def promote(
         registry.point(CHALLENGER, number)
         rival = registry.scorer(champion) if champion is not None else None
         contest = _contest(settings, scorer, rival, run_date)
-        live = spec_hash(text)
+        live = contract.hash
         before_look = (
             contract_check(scorer.feature_contract, contest.test.feature_contract, live),
             parity_check(
-                lake, underliers, live, contest.sessions, settings.ml.gate.parity_sessions
+                lake, contract.underliers, live, contest.sessions, settings.ml.gate.parity_sessions
             ),
             latency_check(scorer, contest.seen.features, settings.ml.gate),
             enough(Rows.of(contest.test), settings.ml.gate),

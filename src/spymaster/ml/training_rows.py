@@ -17,8 +17,9 @@ from spymaster.errors import LakeError, ModelError
 from spymaster.lake import Lake, read
 from spymaster.lake.lineage import complete
 from spymaster.settings import Settings
+from spymaster.stages.feature_contract import contract_of
 from spymaster.stages.hashes import feature_hash
-from spymaster.stages.vector_spec import lookback_spec, spec_hash
+from spymaster.stages.vector_spec import spec_hash
 
 VIEW, SPEC = "gold.training_view", "gold.vector_spec"
 #: A scan looks at the table's whole log, and holds the rows of so many sessions.
@@ -148,7 +149,8 @@ def training_rows(lake: Lake, settings: Settings, model_id: str, run_date: dt.da
     Only sessions that lineage calls complete, only the feature contract of the settings in force.
     Raises ModelError for an unknown model or when no row is left, LakeError without a lake.
     """
-    underliers, text = contract_of(settings, model_id)
+    contract = contract_of(settings, model_id)
+    underliers, text = contract.underliers, contract.lookback_spec
     lake.check_exists()
     if not lake.exists(VIEW):
         raise ModelError(
@@ -163,30 +165,12 @@ def training_rows(lake: Lake, settings: Settings, model_id: str, run_date: dt.da
         why = "; ".join(left.lines()) or "the model has no training row at all"
         raise ModelError(
             f"{lake.root}: {model_id} has no training row known before {run_date} under the "
-            f"feature contract {spec_hash(text)} of these settings. Left out: {why}. Make "
+            f"feature contract {contract.hash} of these settings. Left out: {why}. Make "
             "sessions with: spymaster hist run, or name a later --run-date."
         )
     names = _names(lake, opened[SPEC], text)
     rows = tuple(made[key] for key in sorted(taken))
     return TrainingRows(model_id, run_date, names, rows, left, versions, lake, opened[VIEW])
-
-
-def contract_of(settings: Settings, model_id: str) -> tuple[tuple[str, ...], str]:
-    """The model's underliers and its lookback_spec, which they must share."""
-    mine = {u: lookback_spec(s) for u, s in settings.underlier.items() if s.model_id == model_id}
-    if not mine:
-        known = sorted({s.model_id for s in settings.underlier.values()})
-        raise ModelError(
-            f"{model_id!r} is no model of these settings; allowed: {', '.join(known)}. Name one, "
-            "or give an underlier this model_id in the configuration."
-        )
-    if len(set(mine.values())) > 1:
-        raise ModelError(
-            f"{model_id}: its underliers {', '.join(mine)} differ in windows, approach or "
-            "calendar, so their vectors do not mean the same; a model has exactly one feature "
-            "contract. Give each its own model_id, or the same settings."
-        )
-    return tuple(sorted(mine)), next(iter(mine.values()))
 
 
 def _choose(

@@ -21,6 +21,7 @@ from spymaster.bus.secret import Secret
 from spymaster.scoring.access import allowed
 from spymaster.scoring.answer import message, records
 from spymaster.scoring.fleet import Deployed, Fleet
+from spymaster.scoring.headers import DEPLOYMENT, FAILED, VERSION
 from spymaster.scoring.request import Refused
 from spymaster.scoring.scorer import scores
 from spymaster.scoring.swagger import swagger
@@ -28,8 +29,6 @@ from spymaster.settings import ServingSettings
 
 logger = logging.getLogger(__name__)
 
-DEPLOYMENT = "azureml-model-deployment"
-VERSION = "x-ms-model-version"
 _LONGEST_ID = 100
 
 
@@ -94,7 +93,7 @@ class Service:
         except Exception as error:
             logger.exception("%s: /score failed", self.fleet.model_id)
             said = str(error).partition("\n")[0] or type(error).__name__
-            told["x-ms-run-function-failed"] = "True"
+            told[FAILED] = "True"
             return _json(500, message(f"{type(error).__name__}: {said:.500}"), told)
 
     def _admit(self, method: str, headers: Headers) -> None:
@@ -145,7 +144,7 @@ class Service:
         else:
             content = await self._beside(chosen, body)
         told["x-ms-run-fn-exec-ms"] = f"{(time.perf_counter() - started) * 1e3:.3f}"
-        told["x-ms-run-function-failed"] = "False"
+        told[FAILED] = "False"
         return _json(200, content, told)
 
     async def _beside(self, chosen: Deployed, body: bytes) -> bytes:

@@ -9,6 +9,7 @@ from dataclasses import astuple, dataclass
 from threading import Event
 from typing import Any
 
+from spymaster.engines.stream.epoch_loop import Stopped
 from spymaster.errors import ScoringError
 from spymaster.scoring.endpoint import Endpoint, Refused, Score, Served, Unavailable
 from spymaster.scoring.patience import Patience
@@ -16,10 +17,6 @@ from spymaster.scoring.vector import Vector
 from spymaster.settings import ScoringSettings
 
 log = logging.getLogger(__name__)
-
-
-class Stopped(Exception):
-    """The loop shall end while vectors wait; they stay in the log and are asked for again."""
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,8 @@ import orjson
 
 from spymaster.bus.secret import Secret
 from spymaster.contracts.silver import OUTCOMES
+from spymaster.scoring.headers import DEPLOYMENT, FAILED, VERSION
 
-VERSION = "x-ms-model-version"
-DEPLOYMENT = "azureml-model-deployment"
-#: Microsoft's server and ours say so when it was the model that failed, not the way to it.
-_FAILED = "x-ms-run-function-failed"
 _COLUMNS = tuple(f"p_{outcome.lower()}" for outcome in OUTCOMES)
 #: What is wrong with the request itself; anything else may be cured where the endpoint stands.
 _WRONG = frozenset({400, 413, 422})
@@ -124,7 +121,7 @@ class Endpoint:
 
     def _raise(self, answer: httpx.Response) -> None:
         said = f"{self.url} says {answer.status_code}: {answer.text[:300].strip()}"
-        status, failed = answer.status_code, answer.headers.get(_FAILED, "").lower() == "true"
+        status, failed = answer.status_code, answer.headers.get(FAILED, "").lower() == "true"
         if status == 424:  # Azure's front hands on whatever its container answers but 200
             behind = answer.headers.get(_BEHIND, "")
             status = int(behind) if behind.isdigit() else status

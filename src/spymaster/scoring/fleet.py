@@ -12,6 +12,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 
 from spymaster.errors import SpymasterError
+from spymaster.scoring.headers import DEPLOYMENT, VERSION
 from spymaster.scoring.request import Refused, RequestParser
 from spymaster.scoring.scorer import Scorer, scores
 from spymaster.scoring.traffic import Traffic
@@ -98,7 +99,7 @@ class Fleet:
             raise Refused(
                 404,
                 f"deployment {deployment!r:.80} is unknown; allowed: {', '.join(self.deployed)}. "
-                "Leave azureml-model-deployment out to be given one.",
+                f"Leave {DEPLOYMENT} out to be given one.",
             )
         if not version:
             return self.deployed[deployment or self._traffic.next()]
@@ -129,7 +130,7 @@ class Fleet:
             self._loaded[version] = found
             return found
         if not (version.isascii() and version.isdigit() and len(version) < 10):
-            raise Refused(400, f"x-ms-model-version is {version!r:.80}; allowed: a version, as 3.")
+            raise Refused(400, f"{VERSION} is {version!r:.80}; allowed: a version, as 3.")
         async with self._changing:
             try:
                 await self._beside(self._registry.resolve, version)

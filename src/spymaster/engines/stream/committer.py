@@ -49,13 +49,14 @@ class Pipeline:
 
     Several pipelines may write to one table, each under its own application.
 
-    `app`: the application of its Delta transactions.
+    `partitions`: of the topic. `app`: the application of its Delta transactions.
     """
 
-    app: str
     group: str
     topic: str
+    partitions: int
     tables: Sequence[str]
+    app: str = ""
 
 
 class Committer:
