@@ -96,6 +96,7 @@ class AlertLoop:
             "state": loop.state,
             "readings": c.readings,
             "alerts": c.alerts,
+            "looks": c.looks,
             "last_alert": c.last or None,
             "owed": owed.waiting,
             "behind_messages": loop.behind,

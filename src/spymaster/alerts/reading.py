@@ -65,7 +65,7 @@ def lag_s(end: int, told_at: int) -> float | None:
 def _series(row: Mapping[str, Any], told_at: int) -> Reading:
     valid = bool(row["valid"])
     figures: dict[str, float | None] = {
-        name: _number(row[name]) if valid else None
+        name: _number(row.get(name)) if valid else None
         for name in alerts.SERIES
         if name not in alerts.HEALTH
     }

@@ -39,6 +39,7 @@ class Counters:
 
     readings: int = 0
     alerts: int = 0
+    looks: int = 0  #: how often it was asked whether a feed is silent
     last: str = ""
 
 
@@ -117,6 +118,7 @@ class AlertWork:
         if time.monotonic() - self._looked_at >= _LOOK_S:
             self._looked_at = time.monotonic()
             self._wall = self._silence.alerts(self._now())
+            self._counters.looks += 1
         return bool(self._wall) or (leaving and self._waits())
 
     def _waits(self) -> bool:
