@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,103 +19,32 @@ import orjson
 import pytest
 
 from spymaster.bus import open_bus
-from spymaster.engines.stream.live import LiveEngine
+from spymaster.engines.stream.anew import begin_anew
 from spymaster.errors import ScoringError
 from spymaster.lake import Lake
-from spymaster.lake.diff import diff
 from spymaster.scoring.endpoint import Endpoint
 from spymaster.scoring.line import Line
 from spymaster.scoring.lines import Running, lines_of
 from spymaster.scoring.loop import ScoringLoop
 from spymaster.settings import EndpointSettings, Settings
-from spymaster.stages.feature_contract import contract_of
 from spymaster.stages.hashes import feature_hash
 from spymaster.stages.vector_spec import spec_hash
 from tests.e2e.runner import HOME, Runner, environment
-from tests.e2e.scenes import SHORT, market, rows, short
+from tests.e2e.scenes import rows, short
 from tests.live.endpoint import POISON, Road, Service, Softmax, service
-from tests.live.posting import post
-
-SCORES, ERRORS = "gold.inference_scores_stream", "gold.inference_errors_stream"
-OUTCOMES = "gold.score_outcomes_stream"
-TABLES = (SCORES, ERRORS, OUTCOMES)
-IMPATIENT = {
-    "batch_rows": 20, "retry_first_s": 0.01, "retry_longest_s": 0.05, "breaker_s": 0.05,
-    "watch_s": 0.05, "breaker_failures": 3,
-}  # fmt: skip
-
-
-def impatient(settings: Settings, **more: Any) -> Settings:
-    scoring = settings.scoring.model_copy(update={**IMPATIENT, **more})
-    return settings.model_copy(update={"scoring": scoring})
-
-
-def understood(settings: Settings) -> tuple[str, list[str]]:
-    """The feature contract that a model must be of, and what it calls the numbers."""
-    contract = contract_of(settings, "ES_MODEL")
-    return contract.hash, contract.names
-
-
-@pytest.fixture(scope="module")
-def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A root whose features_gold holds two sessions' vectors and outcomes."""
-    folder = tmp_path_factory.mktemp("published")
-    settings = short(folder / "root")
-    with open_bus(settings) as bus:
-        post(bus, settings, market(folder / "market", 2, 4_000, SHORT), 500)
-        LiveEngine(settings, bus, quiet_s=0.3).run()
-    return folder / "root"
-
-
-@pytest.fixture(scope="module")
-def served(published: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    contract, columns = understood(short(published))
-    with service(tmp_path_factory.mktemp("service"), columns, contract) as made:
-        yield made
-
-
-@pytest.fixture
-def fresh(published: Path, tmp_path: Path) -> Callable[[str], Settings]:
-    """Roots with the topic of `published` and nothing scored yet."""
-
-    def make(name: str) -> Settings:
-        settings = impatient(short(tmp_path / name))
-        copy_topic(published, settings)
-        return settings
-
-    return make
-
-
-def copy_topic(
-    published: Path,
-    settings: Settings,
-    again: int = 0,
-    kinds: tuple[str, ...] = ("vector", "outcome", "series"),
-) -> None:
-    """Publish what lies in features_gold; the last `again` vectors a second time."""
-    with open_bus(short(published)) as source, open_bus(settings) as bus:
-        bus.create("features_gold", 1)
-        found = []
-        with source.reader("features_gold", {0: 0}) as reader:
-            while messages := reader.poll(timeout=0):
-                found += [m for m in messages if m.headers["kind"] in kinds]
-        vectors = [m for m in found if m.headers["kind"] == "vector"]
-        with bus.producer("copy") as producer:
-            for m in [*found, *vectors[len(vectors) - again :]]:
-                producer.publish(
-                    "features_gold", m.value, partition=0, key=m.key, headers=m.headers
-                )
-
-
-def score(settings: Settings, url: str, stop: threading.Event | None = None, **how: Any) -> Any:
-    with open_bus(settings) as bus, Endpoint(url, "", None, 2.0) as endpoint:
-        line = Line("ES_MODEL", "champion", endpoint)
-        how = {"quiet_s": 0.3, "commit_s": 0.2, **how}
-        return ScoringLoop(settings, bus, line, **how).run(stop)
-
-
-def vectors_of(published: Path) -> dict[str, dict[str, Any]]:
-    return {r["feature_hash"]: r for r in rows(published, "gold.setup_vectors_stream")}
+from tests.live.scored import (
+    ERRORS,
+    OUTCOMES,
+    SCORES,
+    TABLES,
+    copy_topic,
+    impatient,
+    same,
+    score,
+    topic_of,
+    understood,
+    vectors_of,
+)
 
 
 def test_every_vector_has_the_models_own_score_once_and_its_outcome(
@@ -134,8 +63,8 @@ def test_every_vector_has_the_models_own_score_once_and_its_outcome(
         vector = expected[row["feature_hash"]]
         p = model.probabilities(np.array([vector["feature_vector"]]))[0]
         assert [row["p_break"], row["p_reject"], row["p_chop"]] == p.tolist()  # to the last bit
-        same = ("vector_time", "contract_id", "episode_id", "session_date", "underlier")
-        assert {n: row[n] for n in same} == {n: vector[n] for n in same}
+        kept = ("vector_time", "contract_id", "episode_id", "session_date", "underlier")
+        assert {n: row[n] for n in kept} == {n: vector[n] for n in kept}
         assert (row["model_version"], row["role"]) == ("1", "champion")
         assert row["latency_ms"] > 0
     assert rows(settings.root, ERRORS) == []
@@ -146,10 +75,7 @@ def test_every_vector_has_the_models_own_score_once_and_its_outcome(
     }
     assert len(told) == counters.outcomes == len(labels) > 100
     assert {r["label"] for r in told} >= {"BREAK", "REJECT"} or len({r["label"] for r in told}) > 1
-    with open_bus(settings) as bus, bus.reader("inference_scores", {0: 0}) as reader:
-        sent = []
-        while messages := reader.poll(timeout=0):
-            sent += [orjson.loads(m.value) for m in messages]
+    sent = topic_of(settings, "inference_scores")
     stored = {r["feature_hash"]: str(r["session_date"]) for r in found}
     assert {r["feature_hash"]: r["session_date"] for r in sent} == stored
 
@@ -178,14 +104,7 @@ def test_lost_answers_cost_no_vector_and_no_second_row(
     finally:
         road.close()
     assert road.lost > 3
-    _same(calm, settings)
-
-
-def _same(calm: Settings, settings: Settings) -> None:
-    for name in TABLES:
-        found = diff(Lake(calm.root), Lake(settings.root), name)
-        assert found.equal, str(found)
-    assert Lake(settings.root).count(SCORES) > 100
+    same(calm, settings)
 
 
 def test_an_endpoint_that_is_down_keeps_vectors_waiting_in_order(
@@ -204,7 +123,7 @@ def test_an_endpoint_that_is_down_keeps_vectors_waiting_in_order(
         threading.Timer(0.7, made.start).start()
         counters = score(settings, made.url)
     assert counters.scored == Lake(calm.root).count(SCORES)
-    _same(calm, settings)
+    same(calm, settings)
     found = sorted(rows(settings.root, SCORES), key=lambda r: r["vector_time"])
     assert [r["scored_at"] for r in found] == sorted(r["scored_at"] for r in found)
 
@@ -276,16 +195,8 @@ def test_scores_travel_in_the_order_of_their_vectors(
 ) -> None:
     settings = impatient(fresh("root"), batch_rows=1_000)
     score(settings, served.url)
-    order = [r["feature_hash"] for r in _topic(settings, "features_gold") if "model_id" in r]
-    assert [r["feature_hash"] for r in _topic(settings, "inference_scores")] == order
-
-
-def _topic(settings: Settings, topic: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = []
-    with open_bus(settings) as bus, bus.reader(topic, {0: 0}) as reader:
-        while messages := reader.poll(timeout=0):
-            found += [orjson.loads(m.value) for m in messages]
-    return found
+    order = [r["feature_hash"] for r in topic_of(settings, "features_gold") if "model_id" in r]
+    assert [r["feature_hash"] for r in topic_of(settings, "inference_scores")] == order
 
 
 @pytest.mark.parametrize("table", TABLES)
@@ -316,7 +227,7 @@ def test_an_epoch_that_broke_off_is_finished_with_what_was_answered_then(
     stop = threading.Event()
     stop.set()
     score(settings, made.url, stop)
-    _same(calm, settings)
+    same(calm, settings)
 
 
 def test_begun_anew_it_scores_nothing_twice_and_still_meets_outcomes(
@@ -328,10 +239,10 @@ def test_begun_anew_it_scores_nothing_twice_and_still_meets_outcomes(
     copy_topic(published, settings, kinds=("vector",))
     score(settings, served.url)
     with open_bus(settings) as bus, Endpoint(served.url, "", None, 2.0) as endpoint:
-        ScoringLoop(settings, bus, Line("ES_MODEL", "champion", endpoint)).begin_anew()
+        begin_anew([ScoringLoop(settings, bus, Line("ES_MODEL", "champion", endpoint))])
     copy_topic(published, settings)
     score(settings, served.url)
-    _same(calm, settings)
+    same(calm, settings)
 
 
 def test_a_shadow_that_cannot_go_on_keeps_the_champion_from_nothing(
@@ -410,10 +321,38 @@ def test_promotion_under_load_loses_nothing_and_every_row_is_of_the_version_it_n
         assert [row["p_break"], row["p_reject"], row["p_chop"]] == p.tolist()
 
 
+def test_a_promotion_is_seen_before_a_vector_comes(tmp_path: Path) -> None:
+    """The version is looked up beforehand: no vector waits for that."""
+    settings = impatient(short(tmp_path / "root"))
+    contract, columns = understood(settings)
+    stop = threading.Event()
+    with (
+        service(tmp_path / "service", columns, contract) as made,
+        open_bus(settings) as bus,
+        Endpoint(made.url, "", None, 2.0) as endpoint,
+    ):
+        bus.create("features_gold", 1)
+        loop = ScoringLoop(settings, bus, Line("ES_MODEL", "champion", endpoint))
+        thread = threading.Thread(target=loop.run, args=(stop,))
+        thread.start()
+        try:
+            for version in (1, 2, 3):
+                made.shelf.promote(version)
+                until = time.monotonic() + 60
+                while loop.status().get("serves") != str(version):
+                    assert thread.is_alive()
+                    assert time.monotonic() < until
+                    time.sleep(0.01)
+        finally:
+            stop.set()
+            thread.join()
+    assert loop.counters.scored == 0
+
+
 CHILD = """
 import sys
 from pathlib import Path
-from tests.live.test_scoring_loop import impatient, score
+from tests.live.scored import impatient, score
 from tests.e2e.scenes import short
 import time
 score(impatient(short(Path(sys.argv[1])), batch_rows=3), sys.argv[2], commit_s=0.05)
@@ -450,7 +389,7 @@ def test_killed_at_any_time_every_vector_has_one_score_of_the_version_first_aske
             print(f"kill {n}: {Lake(settings.root).count(SCORES)} scores committed")
     score(impatient(settings), served.url)
     assert kills > 2
-    _same(calm, settings)
+    same(calm, settings)
 
 
 def test_the_command_scores_tells_and_ends(

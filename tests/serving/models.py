@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,24 +28,24 @@ def uri(folder: Path) -> str:
     return f"sqlite:///{folder / 'mlflow.db'}"
 
 
-def vectors(n: int, seed: int = 0) -> F8:
+def vectors(n: int, seed: int = 0, size: int = len(COLUMNS)) -> F8:
     """Vectors with some numbers missing."""
     draw = np.random.default_rng(seed)
-    rows = draw.normal(size=(n, len(COLUMNS)))
+    rows = draw.normal(size=(n, size))
     rows[draw.random(rows.shape) < 0.02] = np.nan
     return rows
 
 
-def save(path: Path, name: str) -> None:
+def save(path: Path, name: str, columns: Sequence[str] = COLUMNS, contract: str = CONTRACT) -> None:
     """The model `name` of KNOBS, fitted to drawn rows, in the folder `path`."""
-    x = vectors(500, seed=1)
+    x = vectors(500, seed=1, size=len(columns))
     lean = np.nan_to_num(x[:, 0]) + np.random.default_rng(2).normal(size=len(x))
     label = np.digitize(lean, [-0.6, 0.6]).astype(np.int8)
     made = fit(KNOBS[name], x, label, np.ones(len(x)), seed=3)
     arrays = {**made, **calibration(0.9, np.full(len(OUTCOMES), 1 / len(OUTCOMES)))}
     card = {
         "format": FORMAT, "form": form(KNOBS[name]["kind"]), "model_id": MODEL,
-        "feature_contract": CONTRACT, "outcomes": list(OUTCOMES), "columns": list(COLUMNS),
+        "feature_contract": contract, "outcomes": list(OUTCOMES), "columns": list(columns),
     }  # fmt: skip
     save_model(path, Model({**card, "digest": digest(card, arrays)}, arrays), x[:2])
 
@@ -56,5 +57,11 @@ def register(folder: Path, path: Path, alias: str | None = "champion") -> str:
         client.create_registered_model(MODEL)
     version = str(client.create_model_version(MODEL, path.as_uri()).version)
     if alias is not None:
-        client.set_registered_model_alias(MODEL, alias, version)
+        point(folder, version, alias)
     return version
+
+
+def point(folder: Path, version: str, alias: str = "champion") -> None:
+    """The alias moves to a version."""
+    client = needed("mlflow").MlflowClient(uri(folder), uri(folder))
+    client.set_registered_model_alias(MODEL, alias, version)

@@ -11,17 +11,14 @@ from types import FrameType
 from spymaster.bus import open_bus
 from spymaster.cli.console import errors, tell
 from spymaster.cli.scoring import tell_scores
+from spymaster.engines.stream.anew import begin_anew
 from spymaster.engines.stream.live import LiveEngine
 from spymaster.engines.stream.report import StatusFile
+from spymaster.engines.stream.turns import short_turns
 from spymaster.engines.warm import warm_up
 from spymaster.feed.ingest.status import Health
 from spymaster.scoring.lines import Running, lines_of
 from spymaster.settings import Settings
-
-
-def _scoring(settings: Settings, wanted: bool, commit_s: float, fresh: bool) -> Running:
-    """The scoring loops that run beside the stream; none unless wanted."""
-    return Running(settings, lines_of(settings) if wanted else [], commit_s=commit_s, fresh=fresh)
 
 
 def run_live(
@@ -36,6 +33,7 @@ def run_live(
 ) -> None:
     """Run until a signal, or until nothing comes; say what was done."""
     stop = Event()
+    short_turns()
 
     def ask(number: int, frame: FrameType | None) -> None:
         errors.print("draining: what was read is committed, then it ends")
@@ -51,12 +49,13 @@ def run_live(
             engine = LiveEngine(
                 settings, bus, intent_records=intent_records, commit_s=commit_s, quiet_s=quiet_s
             )
-            if fresh:
-                engine.begin_anew()
             status = stack.enter_context(
                 StatusFile(settings.root, "live", engine.status, lambda: engine.holds_lease)
             )
-            scoring = stack.enter_context(_scoring(settings, score, commit_s, fresh))
+            lines = lines_of(settings) if score else []
+            scoring = stack.enter_context(Running(settings, lines, commit_s=commit_s))
+            if fresh:
+                begin_anew([engine, *scoring.loops])
             if health is not None:
                 probe = stack.enter_context(
                     Health("127.0.0.1", health, lambda: [status.told(), *scoring.told()])

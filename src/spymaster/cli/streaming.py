@@ -14,6 +14,13 @@ from spymaster.settings import Settings
 Underlier = Annotated[
     str | None, typer.Option("--underlier", "-u", help="Only this one, such as ES.")
 ]
+Fresh = Annotated[
+    bool,
+    typer.Option(
+        "--fresh",
+        help="Each pipeline that this runs begins anew where its old state stood; all, or none.",
+    ),
+]
 
 
 @app.command()
@@ -31,9 +38,7 @@ def live(
     health: Annotated[
         int | None, typer.Option("--health", min=0, max=65535, help="Port for /healthz, /readyz.")
     ] = None,
-    fresh: Annotated[
-        bool, typer.Option("--fresh", help="Put the old state aside and begin anew.")
-    ] = False,
+    fresh: Fresh = False,
     score: Annotated[
         bool, typer.Option("--score", help="Score the vectors too, as spymaster score does.")
     ] = False,
@@ -86,9 +91,15 @@ def score(
     health: Annotated[
         int | None, typer.Option("--health", min=0, max=65535, help="Port for /healthz, /readyz.")
     ] = None,
-    fresh: Annotated[
-        bool, typer.Option("--fresh", help="Put the old state aside and begin anew.")
-    ] = False,
+    fresh: Fresh = False,
+    retire: Annotated[
+        str | None,
+        typer.Option(
+            "--retire",
+            help="Score nothing; let go of a line that is scored no more.",
+            metavar="MODEL.ROLE",
+        ),
+    ] = None,
     config: Config = None,
     root: Root = None,
 ) -> None:
@@ -98,10 +109,14 @@ def score(
 
     Example: spymaster score --model ES_MODEL --endpoint http://127.0.0.1:8700
     """
-    from spymaster.cli.scoring import run_score
+    from spymaster.cli.scoring import run_retire, run_score
 
+    settings = Settings.load(config, root=root)
+    if retire is not None:
+        run_retire(settings, retire)
+        return
     run_score(
-        Settings.load(config, root=root),
+        settings,
         model,
         role,
         endpoint,

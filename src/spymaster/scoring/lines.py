@@ -89,9 +89,7 @@ class Running:
     `how`: what each `ScoringLoop` is told.
     """
 
-    def __init__(
-        self, settings: Settings, lines: list[Line], *, fresh: bool = False, **how: Any
-    ) -> None:
+    def __init__(self, settings: Settings, lines: list[Line], **how: Any) -> None:
         self._stack = ExitStack()
         self._stop, self._drain = Event(), Event()
         self._errors: list[BaseException] = []
@@ -100,9 +98,6 @@ class Running:
             self._stack.enter_context(line.endpoint)
             bus = self._stack.enter_context(open_bus(settings))
             self.loops.append(ScoringLoop(settings, bus, line, **how))
-        if fresh:
-            for loop in self.loops:
-                loop.begin_anew()
         self._threads = [
             Thread(target=self._run, args=(loop,), name=loop.line.name, daemon=True)
             for loop in self.loops
@@ -136,12 +131,10 @@ class Running:
         return [{"pipeline": loop.line.name, **loop.status()} for loop in self.loops]
 
     def _run(self, loop: ScoringLoop) -> None:
-        line = loop.line
-        file = f"score-{line.model_id}-{line.role}".lower()
+        line, root = loop.line, loop.settings.root
+        file = line.called.status_file
         try:
-            with StatusFile(
-                loop.settings.root, file, loop.status, lambda: loop.holds_lease, line.name
-            ):
+            with StatusFile(root, file, loop.status, lambda: loop.holds_lease, line.name):
                 loop.run(self._stop, self._drain)
         except BaseException as error:
             self._errors.append(error)

@@ -16,6 +16,7 @@ from threading import Event
 from typing import Any
 
 from spymaster.bus import Bus
+from spymaster.engines.lease import Lease
 from spymaster.engines.stream.committer import Pipeline, committed_offsets
 from spymaster.engines.stream.epoch_loop import EpochLoop
 from spymaster.engines.stream.features import TOPIC
@@ -76,13 +77,16 @@ class ScoringLoop:
         """It is, or was, the one loop of its line."""
         return bool(self._loop.state)
 
-    def begin_anew(self) -> None:
-        """Leave the old state and begin anew where it stood."""
-        with self._loop.lease():
-            # A table may lack the epoch that another has; what comes again is known by its hash.
-            found = [committed_offsets(self.lake, name, self.line.name) for name in NAMES]
-            committed = {p: min(f.get(p, 0) for f in found) for f in found for p in f}
-            Start.anew(self.folder, {}, committed)
+    def lease(self) -> Lease:
+        """What only one loop of a line holds."""
+        return self._loop.lease()
+
+    def leave_state(self) -> None:
+        """Leave the old state and begin anew where it stood; to be called under the lease."""
+        # A table may lack the epoch that another has; what comes again is known by its hash.
+        found = [committed_offsets(self.lake, name, self.line.name) for name in NAMES]
+        committed = {p: min(f.get(p, 0) for f in found) for f in found for p in f}
+        Start.anew(self.folder, {}, committed)
 
     def run(self, stop: Event | None = None, drain: Event | None = None) -> Counters:
         """Work until `stop` is set, or nothing comes for `quiet_s`; then commit what was done.
@@ -108,6 +112,7 @@ class ScoringLoop:
             "outcomes": c.outcomes,
             "behind_messages": loop.behind,
             "model_version": desk.version,
+            "serves": desk.serves,
             "endpoint": self.line.endpoint.url,
             "breaker": desk.breaker,
             "retries": desk.retries,

@@ -17,6 +17,7 @@ from threading import Event
 from typing import Any
 
 from spymaster.bus import Bus
+from spymaster.engines.lease import Lease
 from spymaster.engines.stream.committer import Pipeline, committed_offsets
 from spymaster.engines.stream.epoch_loop import EpochLoop
 from spymaster.engines.stream.live_work import ANEW, GROUP, NAMES, Contents, LiveWork
@@ -90,16 +91,19 @@ class LiveEngine:
         """Vectors published."""
         return self._work.features.vectors
 
-    def begin_anew(self) -> None:
-        """Leave the old state and begin anew where it stood.
+    def lease(self) -> Lease:
+        """What only one stream engine of a root holds."""
+        return self._loop.lease()
+
+    def leave_state(self) -> None:
+        """Leave the old state and begin anew where it stood; to be called under the lease.
 
         Sessions that have begun stay as they are in the tables, which only grow, and are not made
         again; the next ones are whole.
         """
-        with self._loop.lease():
-            committed = committed_offsets(self.lake, NAMES[0], GROUP)
-            start = Start.anew(self.folder, self._begun(), committed)
-            log.info("the stream begins anew, for the %d. time", start.times)
+        committed = committed_offsets(self.lake, NAMES[0], GROUP)
+        start = Start.anew(self.folder, self._begun(), committed)
+        log.info("the stream begins anew, for the %d. time", start.times)
 
     def _begun(self) -> dict[str, str]:
         """Of each underlier the last session that has rows."""

@@ -100,6 +100,12 @@ def _died(root: str | Path, told: Mapping[str, Any]) -> bool:
     return bool(pipeline) and not held(Path(root), pipeline)
 
 
+def forget_status(root: str | Path, name: str) -> None:
+    """Take away what a process that is no more said last; nothing where it said nothing."""
+    if "://" not in str(root):
+        (Path(root) / FOLDER / f"{name}.json").unlink(missing_ok=True)
+
+
 def read_statuses(root: str | Path) -> list[dict[str, Any]]:
     """What every process of a root said last, with `age_s` and whether it `runs`."""
     found = []
