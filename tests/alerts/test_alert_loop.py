@@ -19,6 +19,7 @@ import pytest
 
 from spymaster.alerts.loop import Alerting, AlertLoop
 from spymaster.alerts.reading import FIGURES, Reading, read
+from spymaster.alerts.retire import retire
 from spymaster.alerts.rule import rules_of
 from spymaster.bus import open_bus
 from spymaster.bus.interface import Message
@@ -311,10 +312,11 @@ def test_a_feed_that_falls_silent_in_its_session_is_told_by_the_wall(
             thread.start()
             try:
                 while loop.status()["state"] != "live" or loop.counters.readings < readings:
+                    assert thread.is_alive()
                     time.sleep(0.01)
                 clock.now += seconds * SECOND
                 looks = loop.status()["looks"] + 3
-                while loop.status()["looks"] < looks:
+                while loop.status()["looks"] < looks and thread.is_alive():
                     time.sleep(0.01)
             finally:
                 stop.set()
@@ -399,6 +401,22 @@ def test_begun_anew_it_goes_on_behind_what_it_has_told(
     assert Lake(settings.root).count(TABLE) == n
     with pytest.raises(ContractError, match="no rule is enabled"):
         watch(ruled(settings, {}))
+
+
+def test_retired_it_holds_the_topics_no_longer(fresh: Callable[[str], Settings]) -> None:
+    settings = fresh("root")
+    with Alerting(settings) as running:
+        running.start()
+        while running.loops[0].status()["state"] != "live":
+            time.sleep(0.01)
+        with open_bus(settings) as bus:
+            with pytest.raises(LakeError, match="at work on this root"):
+                retire(settings, bus, time.time_ns)
+            assert bus.groups(TOPIC) == ["alerts/features_gold"]
+    with open_bus(settings) as bus:
+        assert retire(settings, bus, time.time_ns) == [TOPIC]
+        assert bus.groups(TOPIC) == []
+        assert retire(settings, bus, time.time_ns) == []
 
 
 def test_the_command_lists_watches_and_tells(

@@ -15,6 +15,8 @@ from spymaster.alerts.rule import Rule, rules_of
 from spymaster.alerts.work import AlertWork, Counters
 from spymaster.bus import Bus, open_bus
 from spymaster.contracts.alerts import ALERT
+from spymaster.engines.lease import Lease
+from spymaster.engines.stream.anew import begin_anew
 from spymaster.engines.stream.committer import Pipeline, committed_offsets
 from spymaster.engines.stream.epoch_loop import EpochLoop
 from spymaster.engines.stream.report import StatusFile
@@ -29,6 +31,11 @@ ANEW = "spymaster alerts --fresh"
 def group_of(topic: str) -> str:
     """The pipeline that watches a topic."""
     return f"alerts/{topic}"
+
+
+def status_of(topic: str) -> str:
+    """The name of its status file."""
+    return group_of(topic).replace("/", "-").replace("_", "-")
 
 
 class AlertLoop:
@@ -71,11 +78,14 @@ class AlertLoop:
         """It is, or was, the one loop of its topic."""
         return bool(self._loop.state)
 
-    def begin_anew(self) -> None:
+    def lease(self) -> Lease:
+        """What only one loop of a topic holds."""
+        return self._loop.lease()
+
+    def leave_state(self) -> None:
         """Leave the old state and begin anew where it stood: with nothing seen, nothing owed."""
-        with self._loop.lease():
-            committed = committed_offsets(self.lake, ALERT.name, self.group)
-            Start.anew(self._loop.folder, {}, committed)
+        committed = committed_offsets(self.lake, ALERT.name, self.group)
+        Start.anew(self._loop.folder, {}, committed)
 
     def run(self, stop: Event | None = None, drain: Event | None = None) -> Counters:
         """Work until `stop` is set, or nothing comes for `quiet_s`; then commit what was done.
@@ -130,8 +140,7 @@ class Alerting:
                 "[alerts.rule.ofi_spike] enabled = true; spymaster alerts --list shows them."
             )
         if fresh:
-            for loop in self.loops:
-                loop.begin_anew()
+            begin_anew(self.loops)
         self._threads = [
             Thread(target=self._run, args=(loop,), name=loop.group, daemon=True)
             for loop in self.loops
@@ -163,11 +172,9 @@ class Alerting:
         return [{"pipeline": loop.group, **loop.status()} for loop in self.loops]
 
     def _run(self, loop: AlertLoop) -> None:
-        name = loop.group.replace("/", "-").replace("_", "-")
+        file, root = status_of(loop.topic), self._settings.root
         try:
-            with StatusFile(
-                self._settings.root, name, loop.status, lambda: loop.holds_lease, loop.group
-            ):
+            with StatusFile(root, file, loop.status, lambda: loop.holds_lease, loop.group):
                 loop.run(self._stop, self._drain)
         except BaseException as error:
             self._errors.append(error)

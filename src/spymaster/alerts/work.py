@@ -113,13 +113,16 @@ class AlertWork:
 
     def due(self, leaving: bool) -> bool:
         """Messages have come, a webhook took something, or a feed is silent."""
-        if self._loop.intake.waiting or self.owed.taken:
+        if self._loop.intake.waiting or self.owed.taken or self._wall:
             return True
+        return leaving and self._waits()
+
+    def idle(self) -> None:
+        """Look whether a feed is silent: while messages come, none is."""
         if time.monotonic() - self._looked_at >= _LOOK_S:
             self._looked_at = time.monotonic()
             self._wall = self._silence.alerts(self._now())
             self._counters.looks += 1
-        return bool(self._wall) or (leaving and self._waits())
 
     def _waits(self) -> bool:
         """At the end: some time for the webhooks to take what they are owed."""

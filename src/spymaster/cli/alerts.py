@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from contextlib import ExitStack
 from typing import Annotated
 
@@ -31,6 +32,9 @@ def alerts(
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Forget what was seen and begin anew from here on.")
     ] = False,
+    retire: Annotated[
+        bool, typer.Option("--retire", help="Watch nothing; let go of the topics for good.")
+    ] = False,
     list_: Annotated[
         bool, typer.Option("--list", help="Show the rules and webhooks, and end.")
     ] = False,
@@ -49,6 +53,8 @@ def alerts(
     settings = Settings.load(config, root=root)
     if list_:
         _show(settings)
+    elif retire:
+        _retire(settings)
     else:
         _run(settings, once=once, fresh=fresh, quiet_s=quiet, commit_s=commit, health=health)
 
@@ -84,6 +90,15 @@ def _show(settings: Settings) -> None:
     for name, s in settings.alerts.rule.items():
         if s.enabled:
             tell(f"{name} watches {s.what}: {FIGURES[s.what]}")
+
+
+def _retire(settings: Settings) -> None:
+    from spymaster.alerts.retire import retire
+    from spymaster.bus import open_bus
+
+    with open_bus(settings) as bus:
+        topics = retire(settings, bus, time.time_ns)
+    tell(f"alerts: {', '.join(topics) or 'no topic'} kept for them no longer. Their rows stay.")
 
 
 def _run(
