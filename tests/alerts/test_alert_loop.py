@@ -293,45 +293,85 @@ class Clock:
         return self.now
 
 
-def test_a_feed_that_falls_silent_in_its_session_is_told_by_the_wall(
-    published: Path, tmp_path: Path
-) -> None:
-    rules = {"stale": {"what": "stale_s", "value": 30, "cool_down_s": 300, "severity": "critical"}}
-    settings = ruled(short(tmp_path / "root"), rules)
+STALE = {"stale": {"what": "stale_s", "value": 30, "cool_down_s": 300, "severity": "critical"}}
+
+
+@pytest.fixture
+def silent(published: Path, tmp_path: Path) -> tuple[Settings, int]:
+    """A root whose topic ends in the middle of its first session, and how many bars it has."""
+    settings = ruled(short(tmp_path / "root"), STALE)
     series = [m for m in messages(published) if m.headers["kind"] == "series"]
-    send(settings, series[: len(series) // 4])  # the middle of the first session
-    clock = Clock()
+    send(settings, series[: len(series) // 4])
+    return settings, len(series) // 4
 
-    def given(readings: int, seconds: int) -> int:
-        """Run, move the clock when so many bars were heard; how many alerts that gave."""
-        with open_bus(settings) as bus:
-            mine = rules_of(settings.alerts.rule, FIGURES[TOPIC])
-            loop = AlertLoop(settings, bus, TOPIC, mine, clock, commit_s=0.1)
-            stop = threading.Event()
-            thread = threading.Thread(target=loop.run, args=(stop,))
-            thread.start()
+
+def listen(settings: Settings, clock: Clock, readings: int, seconds: int) -> int:
+    """Run, move the clock when so many bars were heard; how many alerts that gave."""
+    failed: list[BaseException] = []
+    with open_bus(settings) as bus:
+        mine = rules_of(settings.alerts.rule, FIGURES[TOPIC])
+        loop = AlertLoop(settings, bus, TOPIC, mine, clock, commit_s=60)
+        stop = threading.Event()
+
+        def run() -> None:
             try:
-                while loop.status()["state"] != "live" or loop.counters.readings < readings:
-                    assert thread.is_alive()
-                    time.sleep(0.01)
-                clock.now += seconds * SECOND
-                looks = loop.status()["looks"] + 3
-                while loop.status()["looks"] < looks and thread.is_alive():
-                    time.sleep(0.01)
-            finally:
-                stop.set()
-                thread.join()
-            return loop.counters.alerts
+                loop.run(stop)
+            except OSError as error:
+                failed.append(error)
 
-    assert given(len(series) // 4, 40) == 1
-    assert given(0, 100) == 0  # the cool-down goes on over a restart
-    assert given(0, 300) == 1
-    found = sorted(rows(tmp_path / "root", TABLE), key=lambda r: r["at"])
-    assert [(r["subject"], r["clock"], r["contract_id"]) for r in found] == [
-        ("ES", "wall", None)
-    ] * 2
+        thread = threading.Thread(target=run)
+        thread.start()
+        try:
+            while loop.status()["state"] != "live" or loop.counters.readings < readings:
+                assert thread.is_alive()
+                time.sleep(0.01)
+            clock.now += seconds * SECOND
+            looks = loop.status()["looks"] + 3
+            while loop.status()["looks"] < looks:
+                assert thread.is_alive()
+                time.sleep(0.01)
+        finally:
+            stop.set()
+            thread.join()
+    if failed:
+        raise failed[0]
+    return loop.counters.alerts
+
+
+def test_a_feed_that_falls_silent_in_its_session_is_told_by_the_wall(
+    silent: tuple[Settings, int],
+) -> None:
+    settings, n = silent
+    clock = Clock()
+    assert listen(settings, clock, n, 40) == 1
+    assert listen(settings, clock, 0, 100) == 0  # the cool-down goes on over a restart
+    assert listen(settings, clock, 0, 300) == 1
+    found = sorted(rows(Path(settings.root), TABLE), key=lambda r: r["at"])
+    who = [(r["subject"], r["clock"], r["contract_id"]) for r in found]
+    assert who == [("ES", "wall", None)] * 2
     assert [round(r["value"]) for r in found] == [40, 300]
     assert str(found[0]["session_date"]) == "2024-01-08"
+
+
+def test_what_the_wall_decided_is_not_decided_again_when_its_epoch_broke_off(
+    silent: tuple[Settings, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, n = silent
+    clock = Clock()
+
+    def breaks(self: Lake, name: str, *given: Any, **named: Any) -> Any:
+        raise OSError("the power is cut")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Lake, "_commit", breaks)
+        with pytest.raises(OSError, match="the power is cut"):
+            listen(settings, clock, n, 40)
+    told_at = clock.now
+    assert rows(Path(settings.root), TABLE) == []
+    clock.now += 7 * SECOND
+    assert listen(settings, clock, n, 0) == 1
+    (found,) = rows(Path(settings.root), TABLE)
+    assert (found["at"], round(found["value"])) == (told_at, 40)
 
 
 CHILD = """
