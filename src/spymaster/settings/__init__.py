@@ -1,5 +1,6 @@
 """What a person may set: sections of values, each with a default, and one object of them all."""
 
+from spymaster.settings.alerts import AlertsSettings, RuleSettings, WebhookSettings
 from spymaster.settings.bus import BusSettings, EmbeddedBusSettings, KafkaSettings
 from spymaster.settings.feed import FeedSettings, SymbolSettings
 from spymaster.settings.learning import BacktestSettings, GateSettings, MlSettings, SplitSettings
@@ -12,6 +13,7 @@ from spymaster.settings.sources import CONFIG_FILE, CONFIG_VARIABLE
 __all__ = [
     "CONFIG_FILE",
     "CONFIG_VARIABLE",
+    "AlertsSettings",
     "ApproachSettings",
     "BacktestSettings",
     "BusSettings",
@@ -21,11 +23,13 @@ __all__ = [
     "GateSettings",
     "KafkaSettings",
     "MlSettings",
+    "RuleSettings",
     "ScoringSettings",
     "ServingSettings",
     "Settings",
     "SplitSettings",
     "SymbolSettings",
     "UnderlierSettings",
+    "WebhookSettings",
     "WindowSettings",
 ]

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import Field, ValidationError
 
 from spymaster.errors import ContractError
+from spymaster.settings.alerts import RULES, AlertsSettings
 from spymaster.settings.base import Frozen, Name, Root
 from spymaster.settings.bus import BusSettings
 from spymaster.settings.explain import explain
@@ -40,6 +41,7 @@ DEFAULTS: Mapping[str, Any] = {
         },
     },
     "feed": {"symbols": SYMBOLS},
+    "alerts": {"rule": RULES},
 }
 
 
@@ -57,6 +59,7 @@ class Settings(Frozen):
     ml: MlSettings = MlSettings()
     serving: ServingSettings = Field(default_factory=ServingSettings)
     scoring: ScoringSettings = Field(default_factory=ScoringSettings)
+    alerts: AlertsSettings = Field(default_factory=AlertsSettings)
 
     @classmethod
     def load(cls, config: Path | None = None, **overrides: Any) -> Settings:

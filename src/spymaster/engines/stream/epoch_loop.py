@@ -162,7 +162,7 @@ class EpochLoop(Generic[Content]):
         with self.lease() as lease, ExitStack() as stack:
             self.state = "starting"
             if lease.unfinished:
-                sweep(self._lake, lease.unfinished, self._pipeline.tables)
+                sweep(self._lake, lease.unfinished, self._pipeline.tables, loose=False)
                 lease.swept()
             self.log = EpochLog(self.start.folder(self.folder), lease.check)
             stack.callback(self.log.close)
