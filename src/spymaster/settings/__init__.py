@@ -2,6 +2,7 @@
 
 from spymaster.settings.alerts import AlertsSettings, RuleSettings, WebhookSettings
 from spymaster.settings.bus import BusSettings, EmbeddedBusSettings, KafkaSettings
+from spymaster.settings.dashboard import DashboardSettings
 from spymaster.settings.feed import FeedSettings, SymbolSettings
 from spymaster.settings.learning import BacktestSettings, GateSettings, MlSettings, SplitSettings
 from spymaster.settings.market import ApproachSettings, UnderlierSettings, WindowSettings
@@ -17,6 +18,7 @@ __all__ = [
     "ApproachSettings",
     "BacktestSettings",
     "BusSettings",
+    "DashboardSettings",
     "EmbeddedBusSettings",
     "EndpointSettings",
     "FeedSettings",
