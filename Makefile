@@ -6,11 +6,12 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-$(shell cat pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
 
-.PHONY: help demo live test test-fast soak check bench lock install debian clean
+.PHONY: help demo live dashboard test test-fast soak check bench lock install debian clean
 
 help:
 	@echo "make demo       the whole way on a simulated market, in ./demo"
 	@echo "make live       a simulated day as a live feed, 300 times as fast (some 3 minutes), in ./rehearsal"
+	@echo "make dashboard  a simulated day live, scored, in the browser: http://127.0.0.1:8600"
 	@echo "make test       install what the tests need, then make check and all tests"
 	@echo "make test-fast  the tests that take seconds"
 	@echo "make soak       120 faults at drawn times and named points; SPYMASTER_SOAK=N for N"
@@ -32,6 +33,8 @@ $(STAMP): pyproject.toml constraints.txt
 debian:
 	@command -v mount >/dev/null || { test $$(id -u) = 0 && apt-get install -y -q mount || echo "run as root once: apt-get install -y mount"; }
 	@command -v java >/dev/null && command -v mvn >/dev/null || { test $$(id -u) = 0 && apt-get update -q && apt-get install -y -q default-jre-headless maven || echo "the tests against a Kafka broker are left out; run as root once: apt-get install -y default-jre-headless maven"; }
+	@command -v chromium >/dev/null || { test $$(id -u) = 0 && apt-get update -q && apt-get install -y -q --no-install-recommends chromium fonts-dejavu-core || echo "the tests in a browser are left out; run as root once: apt-get install -y chromium"; }
+	@command -v node >/dev/null && command -v npm >/dev/null || { test $$(id -u) = 0 && apt-get update -q && apt-get install -y -q nodejs npm || echo "KQL is not checked by Microsoft's language service; run as root once: apt-get install -y nodejs npm"; }
 
 demo: install
 	$(BIN)/spymaster demo demo
@@ -41,7 +44,12 @@ live: install
 	rm -rf rehearsal/data
 	$(BIN)/spymaster rehearse rehearsal/market/*.dbn.zst --speed 300x --root rehearsal/data
 
-test: debian check
+dashboard: install
+	$(BIN)/spymaster dashboard --demo rehearsal/dashboard
+
+test: debian install
+	@$(BIN)/python -c 'from spymaster.engines.warm import warm_up; warm_up()' & \
+	$(MAKE) --no-print-directory check && wait
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-fast: install
@@ -55,6 +63,7 @@ check: install
 	$(BIN)/ruff check src tests bench
 	$(BIN)/mypy
 	$(BIN)/python -m spymaster.contracts.markdown --check
+	$(BIN)/python -m spymaster.dashboard.tiles.paper --check
 
 bench: install
 	$(BIN)/python -m bench.history

@@ -50,7 +50,7 @@ HEADING = "## From a bar's close to its score"
 #: The way of a score, piece by piece: each ends where the next begins.
 STAGES = {
     "close -> vector made": "the record to the bus, its way to the engine, the stages",
-    "-> endpoint asked": "the vector's flush, its way to the loop, the intent on disk",
+    "-> endpoint asked": "the vector's flush, its way to the loop, the intent's line",
     "-> answer": "the service",
     "-> score made": "the answer on disk",
     "-> score read": "the score's flush, its way to the reader",

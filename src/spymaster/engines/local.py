@@ -19,13 +19,14 @@ from pathlib import Path
 from typing import Any
 
 from spymaster.engines.bronze_file import FileRead, show_file
-from spymaster.engines.job import Job, Made, Progress, make, told
+from spymaster.engines.job import Job, Made, make, told
 from spymaster.engines.lease import HISTORY, Lease, others_at_work
 from spymaster.engines.ledger import Ledger
 from spymaster.engines.parallel import Hands, run_parallel
 from spymaster.engines.plan import Dates, Planner, Step
 from spymaster.engines.repair import repair_books, repair_bronze
 from spymaster.engines.repair_notes import repair_notes
+from spymaster.engines.session_feed import Progress
 from spymaster.engines.session_run import Outcome
 from spymaster.engines.show import check_gold_fits, show_session
 from spymaster.engines.stored import Stored

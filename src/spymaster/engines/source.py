@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -107,14 +107,24 @@ def local_path(lake: Lake, path: str) -> Path:
 
 
 class BronzeSource:
-    """Reads bronze.mbo back, file by file as they landed, in the feed's order."""
+    """Reads bronze.mbo back, file by file as they landed, in the feed's order.
 
-    def __init__(self, lake: Lake, instruments: Instruments, chunk_records: int) -> None:
+    `only`: columns and values; rows that have others are left where they are.
+    """
+
+    def __init__(
+        self,
+        lake: Lake,
+        instruments: Instruments,
+        chunk_records: int,
+        only: Mapping[str, Any] | None = None,
+    ) -> None:
         self.last_read = FileRead("")
         self.made: list[FileMade] = []
         self._lake, self._chunk = lake, chunk_records
         self._known = instruments.by_contract()
         self._steps = {k: int(v.price_step or 1) for k, v in self._known.items()}
+        self._only = dict(only or {})
 
     def events(self, row: Row, now: Callable[[], int]) -> Iterator[Events]:
         """The events of one landed file, from its rows in bronze."""
@@ -126,7 +136,7 @@ class BronzeSource:
         names: list[str] = []
         for batch in self._lake.batches(
             "bronze.mbo",
-            {"batch_id": row["batch_id"]},
+            {"batch_id": row["batch_id"], **self._only},
             EVENT_COLUMNS,
             self._chunk,
             dictionary=True,

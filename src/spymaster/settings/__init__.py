@@ -2,8 +2,9 @@
 
 from spymaster.settings.alerts import AlertsSettings, RuleSettings, WebhookSettings
 from spymaster.settings.bus import BusSettings, EmbeddedBusSettings, KafkaSettings
+from spymaster.settings.dashboard import DashboardSettings
 from spymaster.settings.feed import FeedSettings, SymbolSettings
-from spymaster.settings.learning import GateSettings, MlSettings, SplitSettings
+from spymaster.settings.learning import BacktestSettings, GateSettings, MlSettings, SplitSettings
 from spymaster.settings.market import ApproachSettings, UnderlierSettings, WindowSettings
 from spymaster.settings.scoring import EndpointSettings, ScoringSettings
 from spymaster.settings.serving import ServingSettings
@@ -15,7 +16,9 @@ __all__ = [
     "CONFIG_VARIABLE",
     "AlertsSettings",
     "ApproachSettings",
+    "BacktestSettings",
     "BusSettings",
+    "DashboardSettings",
     "EmbeddedBusSettings",
     "EndpointSettings",
     "FeedSettings",

@@ -14,6 +14,7 @@ from spymaster.errors import ContractError
 from spymaster.settings.alerts import RULES, AlertsSettings
 from spymaster.settings.base import Frozen, Name, Root
 from spymaster.settings.bus import BusSettings
+from spymaster.settings.dashboard import DashboardSettings
 from spymaster.settings.explain import explain
 from spymaster.settings.feed import SYMBOLS, FeedSettings
 from spymaster.settings.learning import MlSettings
@@ -60,6 +61,7 @@ class Settings(Frozen):
     serving: ServingSettings = Field(default_factory=ServingSettings)
     scoring: ScoringSettings = Field(default_factory=ScoringSettings)
     alerts: AlertsSettings = Field(default_factory=AlertsSettings)
+    dashboard: DashboardSettings = DashboardSettings()
 
     @classmethod
     def load(cls, config: Path | None = None, **overrides: Any) -> Settings:

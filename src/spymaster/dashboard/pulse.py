@@ -1,0 +1,133 @@
+"""Is the feed alive, is the model answering? What the processes say, and what the topics bring."""
+
+from __future__ import annotations
+
+import statistics
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from itertools import pairwise
+from typing import Any
+
+from spymaster.contracts.event import BAR_NS
+
+#: A cadence is known from so many arrivals; a feed may be late by half of its own.
+_ARRIVALS, _LATE = 12, 1.5
+
+
+@dataclass(frozen=True)
+class Pulse:
+    """How it is. `feed`: no bus, empty, live, stale or ended; `silent_s`: since anything came.
+
+    `endpoint`: "" while every model answers, or why one does not.
+    """
+
+    feed: str
+    reason: str = ""
+    silent_s: float | None = None
+    endpoint: str = ""
+    processes: Sequence[Mapping[str, Any]] = field(default_factory=tuple)
+
+    def told(self) -> dict[str, Any]:
+        """As the page gets it."""
+        return asdict(self)
+
+    @property
+    def alike(self) -> tuple[Any, ...]:
+        """What makes two of them worth telling apart: not the seconds that pass."""
+        return (self.feed, self.reason, self.endpoint)
+
+
+class Cadence:
+    """How often messages come: the median of the last gaps between them, in seconds."""
+
+    def __init__(self) -> None:
+        self._at: deque[float] = deque(maxlen=_ARRIVALS)
+
+    def heard(self, at: float) -> None:
+        """A message came, by the clock of `at` in seconds; several at once count once."""
+        if not self._at or at - self._at[-1] > 0.05:
+            self._at.append(at)
+
+    @property
+    def seconds(self) -> float:
+        """0 while nobody can tell; a bar's length at most."""
+        gaps = [b - a for a, b in pairwise(self._at)]
+        return min(BAR_NS / 1e9, statistics.median(gaps)) if gaps else 0.0
+
+
+def pulse(
+    statuses: Sequence[Mapping[str, Any]],
+    bus: tuple[str, str],
+    arrived: int,
+    cadence_s: float,
+    stale_s: float,
+    now: int,
+) -> Pulse:
+    """Judge. `bus`: the source's state and reason; `arrived`, `now`: ns UTC of this machine.
+
+    Where an ingestor runs on this root its word counts: it hears the feed's heartbeats. Else a
+    feed is stale when its next bar is late.
+    """
+    shown = tuple(_shown(s) for s in statuses)
+    endpoint = "; ".join(
+        f"{s['process']}: {s['last_error']}"
+        for s in statuses
+        if str(s["process"]).startswith("score") and s["runs"] and s.get("last_error")
+    )
+    state, reason = bus
+    silent = (now - arrived) / 1e9 if arrived else None
+    if state == "no bus":
+        return Pulse("no bus", reason, silent, endpoint, shown)
+    ingestors = [s for s in statuses if "dataset" in s]
+    if ingestors:
+        return _by_ingestors(ingestors, silent, stale_s, endpoint, shown)
+    if silent is None:
+        return Pulse("empty", "no bar has come yet", None, endpoint, shown)
+    if silent > max(stale_s, _LATE * cadence_s):
+        return Pulse("stale", "no bar comes", silent, endpoint, shown)
+    return Pulse("live", "", silent, endpoint, shown)
+
+
+def _by_ingestors(
+    ingestors: Sequence[Mapping[str, Any]],
+    silent: float | None,
+    stale_s: float,
+    endpoint: str,
+    shown: tuple[Mapping[str, Any], ...],
+) -> Pulse:
+    if all(s.get("state") == "stopped" for s in ingestors):
+        return Pulse("ended", "the ingestor has ended", silent, endpoint, shown)
+    for s in ingestors:
+        name, age = s["dataset"], float(s["age_s"])
+        quiet = s.get("silent_s")
+        if s.get("state") == "failed":
+            return Pulse("stale", f"{name}: the ingestor failed: {s.get('last_error')}", silent,
+                         endpoint, shown)  # fmt: skip
+        if s.get("state") == "stopped":
+            continue
+        if not s["runs"] or age > stale_s:
+            return Pulse("stale", f"{name}: the ingestor has not been heard of", max(age, 0.0),
+                         endpoint, shown)  # fmt: skip
+        if s.get("state") != "live" or (quiet is not None and quiet + age > stale_s):
+            why = s.get("last_error") or s.get("state")
+            told = f"{name}: {'nothing comes' if s.get('state') == 'live' else why}"
+            return Pulse("stale", told, (quiet or 0.0) + age, endpoint, shown)
+    for s in (s for s in shown if s["process"] == "live" and s["state"] != "stopped"):
+        if s["state"] == "failed" or not s["runs"] or s["age_s"] > stale_s:
+            return Pulse("stale", "the stream engine has not been heard of", s["age_s"], endpoint,
+                         shown)  # fmt: skip
+    if silent is None:
+        return Pulse("empty", "no bar has come yet", None, endpoint, shown)
+    return Pulse("live", "", silent, endpoint, shown)
+
+
+_KEPT = (
+    "process", "state", "runs", "age_s", "records", "records_per_s", "lag_s", "silent_s",
+    "behind_messages", "vectors", "scored", "given_up", "model_version", "breaker", "gaps",
+    "reconnects", "last_error", "detail",
+)  # fmt: skip
+
+
+def _shown(status: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: status[name] for name in _KEPT if name in status}

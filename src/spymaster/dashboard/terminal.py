@@ -1,0 +1,69 @@
+"""The page's one element: charts and tables drawn in the browser, fed over NiceGUI's socket."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import nicegui.elements.echart  # noqa: F401  (ECharts, under the name nicegui-echart)
+from nicegui import __version__
+from nicegui.dependencies import esm_modules, register_esm, register_vue_component
+from nicegui.element import Element
+
+WEB = Path(__file__).parent / "web"
+
+
+def _version() -> int:
+    """Of the files' bytes: browsers keep them for a year under an address that has it."""
+    digest = blake2b(digest_size=6)
+    for path in sorted(WEB.iterdir()):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return int.from_bytes(digest.digest())
+
+
+register_esm("spymaster-terminal", WEB, max_time=_version())
+
+
+def head() -> str:
+    """The page's style, and what its browser shall fetch at once instead of one by one."""
+    links = [
+        f'<link rel="modulepreload" href="/_nicegui/{__version__}/esm/{key}/{path.name}">'
+        for key, module in esm_modules.items()
+        if module.name in ("nicegui-echart", "spymaster-terminal")
+        for path in _modules(module.path)
+    ]
+    return f"<style>{(WEB / 'terminal.css').read_text()}</style>{''.join(links)}"
+
+
+def _modules(folder: Path) -> list[Path]:
+    """The modules that are always needed: of ECharts not its part for three dimensions."""
+    found = [p for p in sorted(folder.glob("*.js")) if p.name != "terminal.js"]
+    if folder == WEB:
+        return found
+    return [p for p in found if p.name == "index.js" or f'"./{p.name}"' in _entry(folder)]
+
+
+def _entry(folder: Path) -> str:
+    return (folder / "index.js").read_text()
+
+
+class Terminal(Element):
+    """Draws what it is told. Says `join`, `zoom` and `pause` of its own."""
+
+    component = register_vue_component(WEB / "terminal.js", max_time=_version())
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        super().__init__()
+        self._props["settings"] = dict(settings)
+
+    def tell(self, what: str, told: Mapping[str, Any]) -> None:
+        """Give the page a message: full, delta or pulse."""
+        if not self.is_deleted:
+            self.run_method("take", what, told)
+
+    @property
+    def waiting(self) -> int:
+        """Messages that were given and are not yet sent."""
+        return len(self.client.outbox.messages)

@@ -1,0 +1,35 @@
+"""Tables as Polars has them, and when a row of each happened, ns UTC."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import polars as pl
+
+from spymaster.contracts import TABLES
+from spymaster.contracts.column import Table
+from spymaster.contracts.scores import SCORE_OUTCOME
+from spymaster.dashboard.tiles import TIME as TILE_TIME
+from spymaster.dashboard.tiles.local import DTYPES
+
+#: Table -> the column that a view's window is held against.
+TIME = {
+    "silver.level_approach_2m": "trigger_bar",
+    SCORE_OUTCOME.name: "vector_time",
+    **TILE_TIME,
+}
+
+
+def table_of(name: str) -> Table:
+    """The contract of a table."""
+    return TABLES[name]
+
+
+def schema(table: Table) -> dict[str, Any]:
+    """Polars types of a table's columns, in the contract's order."""
+    return {c.name: DTYPES[c.type] for c in table.columns}
+
+
+def empty(name: str) -> pl.DataFrame:
+    """No rows of a table."""
+    return pl.DataFrame(schema=schema(table_of(name)))

@@ -1,0 +1,202 @@
+"""The page without a feed, without a model, without rows, or for strangers."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from playwright.sync_api import Browser
+
+from spymaster.contracts import TABLES
+from spymaster.lake import Lake
+from tests.dashboard.feed import DATE, Market, Publisher, at, names
+from tests.dashboard.running import Running, looking
+
+TOKEN = "a-token-of-some-length"
+Start = Callable[..., Running]
+TABLE = {
+    "series": "gold.feature_series_stream",
+    "book": "silver.orderbook_state_stream",
+    "level": "silver.session_levels_stream",
+    "vector": "gold.setup_vectors_stream",
+    "outcome": "gold.labels_stream",
+}
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Starts dashboards that end with the test, each with 0."""
+    running: list[Running] = []
+
+    def begin(*more: str, **environment: str) -> Running:
+        log = tmp_path / f"log-{len(running)}"
+        running.append(Running(tmp_path / "root", log, *more, **environment))
+        return running[-1]
+
+    yield begin
+    for one in running:
+        if one.process.is_alive():
+            one.send(signal.SIGINT)
+            assert one.ended() == 0, one.said()
+
+
+def stored(root: Path, bars: int = 120, date: dt.date = DATE) -> Market:
+    """A lake with what a stream has committed of a session."""
+    market, lake = Market(names(2), date=date, start="09:30"), Lake(root)
+    rows: dict[str, list[dict[str, Any]]] = {}
+    for topic, kind, row in [*market.levels(), *market.bars(bars)]:
+        name = TABLE.get(kind) or f"gold.{topic}_stream"
+        told = {**row, "session_date": dt.date.fromisoformat(row["session_date"])}
+        rows.setdefault(name, []).append({n: told.get(n) for n in TABLES[name].names})
+    for name, found in rows.items():
+        lake.append_rows(name, found)
+    return market
+
+
+def test_an_empty_lake_says_how_to_fill_it(browser: Browser, start: Start, tmp_path: Path) -> None:
+    with looking(browser) as look:
+        look.open(start().url)
+        look.until("spymaster.root.dataset.screen === 'empty'")
+        assert "make dashboard" in look.page.inner_text(".sm-screen")
+        assert not (tmp_path / "root").exists(), "a page only looks"
+
+
+def test_without_a_bus_a_stored_session_is_offered_and_shown(
+    browser: Browser, start: Start, tmp_path: Path
+) -> None:
+    market = stored(tmp_path / "root")
+    with looking(browser) as look:
+        look.open(start().url)
+        look.until("spymaster.root.dataset.screen === 'nobus'")
+        assert "bus.sqlite" in look.page.inner_text(".sm-screen")
+        look.page.click(".sm-open")
+        look.until("spymaster.meta")
+        assert f"s={DATE}" in look.page.url
+        assert look.ask("spymaster.store.rows('price', spymaster.main).at.length") == 120
+        assert look.ask("spymaster.meta.first") == market.begin // 10**6
+        assert look.ask("document.querySelector('.sm-status').dataset.kind") == "history"
+        look.until("spymaster.store.rows('movers').contract_id?.length === 2")
+        titles = look.page.locator(".sm-ladder tbody tr").count()
+        assert titles == 21
+        utc = look.page.get_attribute("[data-pane=ladder] time", "title")
+        assert utc == "2024-01-09 14:40:00 UTC"
+        assert look.page.inner_text("[data-pane=ladder] time") == "09:40:00"
+        # The bus appears, then the first bars: the page finds both by itself.
+        look.page.select_option(".sm-session", index=0)
+        look.until("spymaster.root.dataset.screen === 'nobus'")
+        publisher = Publisher(at(tmp_path / "root"))
+        look.until("spymaster.root.dataset.screen === 'waiting'")
+        publisher.publish(Market(names(1), date=dt.date(2024, 1, 10)).next())
+        look.until("spymaster.meta && spymaster.meta.date === '2024-01-10'")
+        publisher.close()
+
+
+def test_a_session_that_is_not_there_is_said_to_be_absent(browser: Browser, start: Start) -> None:
+    with looking(browser) as look:
+        look.open(f"{start().url}?s=2020-02-03&u=ES")
+        look.until("spymaster.root.dataset.screen === 'absent'")
+        assert "2020-02-03" in look.page.inner_text(".sm-screen")
+
+
+def test_an_endpoint_that_does_not_answer_is_told_over_the_scores(
+    browser: Browser, start: Start, tmp_path: Path
+) -> None:
+    publisher, market = Publisher(at(tmp_path / "root")), Market(names(1))
+    publisher.publish(list(market.bars(40)))
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        url = f"http://127.0.0.1:{free.getsockname()[1]}"
+    score = subprocess.Popen(
+        [sys.executable, "-m", "spymaster", "score", "--model", "ES_MODEL", "--endpoint", url,
+         "--root", str(tmp_path / "root")],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        with looking(browser) as look:
+            look.open(start().url)
+            look.until("spymaster.pulse?.endpoint")
+            told = look.page.inner_text("[data-pane=scores] .sm-over")
+            assert told.startswith("Endpoint down. score-es_model-champion")
+            assert url in told
+            row = look.page.inner_text("[data-pane=quality] table")
+            assert "score-es_model-champion" in row
+    finally:
+        score.terminate()
+        score.wait()
+        publisher.close()
+
+
+def test_who_has_no_token_sees_nothing(browser: Browser, start: Start, tmp_path: Path) -> None:
+    Publisher(at(tmp_path / "root")).close()
+    running = start(SPYMASTER_DASHBOARD_TOKEN=TOKEN)
+    url = running.url
+    assert TOKEN not in running.said()
+    for path in ("", "?token=wrong", "_nicegui_ws/socket.io/?EIO=4&transport=polling"):
+        answer = httpx.get(url + path)
+        assert answer.status_code == 401
+        assert "needs its token" in answer.text
+    moved = httpx.get(f"{url}?token={TOKEN}&u=ES")
+    assert moved.status_code == 303
+    assert moved.headers["location"] == "/?u=ES"
+    assert "HttpOnly" in moved.headers["set-cookie"]
+    with looking(browser) as look:
+        look.open(f"{url}?token={TOKEN}")
+        assert TOKEN not in look.page.url
+        look.page.reload()
+        look.until("spymaster.root.dataset.screen === 'waiting'")
+
+
+def test_another_name_for_this_machine_is_refused(start: Start) -> None:
+    url = start().url
+    assert httpx.get(url, headers={"host": "evil.example:80"}).status_code == 403
+    assert httpx.get(url, headers={"origin": "http://evil.example"}).status_code == 403
+    assert httpx.get(url, headers={"host": "localhost"}).status_code == 200
+
+
+def test_the_command_says_its_address_ends_well_and_refuses_a_port_in_use(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "spymaster", "dashboard", "--root", str(tmp_path)]
+    running = subprocess.Popen(
+        [*command, "--port", "0", "--quiet"], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        text=True, cwd=tmp_path,
+    )  # fmt: skip
+    assert running.stdout is not None
+    said = running.stdout.readline()
+    found = re.fullmatch(r"dashboard: http://127\.0\.0\.1:(\d+)/\n", said)
+    assert found, said
+    second = subprocess.run([*command, "--port", found[1]], capture_output=True, text=True)
+    assert second.returncode == 1
+    assert f"cannot listen on 127.0.0.1:{found[1]}" in second.stderr
+    assert "Traceback" not in second.stderr
+    running.send_signal(signal.SIGTERM)
+    rest, errors = running.communicate(timeout=60)
+    assert (running.returncode, rest, errors) == (0, "", "")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_killed_engine_shows_as_stale(browser: Browser, start: Start, tmp_path: Path) -> None:
+    publisher, market = Publisher(at(tmp_path / "root")), Market(names(1))
+    publisher.publish(list(market.bars(20)))
+    folder = tmp_path / "root" / "run"
+    folder.mkdir(parents=True)
+    told = {"pid": 1, "dataset": "GLBX.MDP3", "state": "live", "silent_s": 0.1, "written_at": 0}
+    (folder / "ingest-glbx-mdp3.json").write_text(json.dumps(told))
+    with looking(browser) as look:
+        look.open(start().url)
+        look.until("spymaster.pulse?.feed === 'stale'")
+        assert "has not been heard of" in look.page.inner_text(".sm-banner")
+        shutil.rmtree(folder)
+        for _ in range(12):
+            publisher.publish(market.next())
+            look.page.wait_for_timeout(80)
+        look.until("spymaster.pulse?.feed === 'live'")
+    publisher.close()
