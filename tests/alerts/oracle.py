@@ -35,13 +35,14 @@ def holds(rule: RuleSettings, readings: Sequence[Reading], k: int) -> bool:
     for i, r in enumerate(seen):
         if i:
             grid += [np.nan] * ((r.start - seen[i - 1].end) // BAR_NS)
-        found = r.figures[rule.what]
-        grid.append(np.nan if found is None else found)
+        figure = r.figures[rule.what]
+        grid.append(np.nan if figure is None else figure)
     window = grid[-rule.window :]
     if len(window) < rule.least:
         return False
-    flags = series_decompose_anomalies(window, rule.threshold, rule.seasonality, rule.trend).ad_flag
-    return int(flags[-1]) in WAYS[rule.direction]
+    found = series_decompose_anomalies(window, rule.threshold, rule.seasonality, rule.trend)
+    far = value is not None and abs(value - float(found.baseline[-1])) >= rule.value
+    return far and int(found.ad_flag[-1]) in WAYS[rule.direction]
 
 
 def alerts(rule: RuleSettings, readings: Sequence[Reading]) -> list[dict[str, Any]]:

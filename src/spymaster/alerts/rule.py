@@ -29,7 +29,8 @@ class Rule:
             return f"{s.condition} {s.value:g}"
         season = f", seasonality {s.seasonality}" if s.seasonality else ""
         way = "" if s.direction == "both" else f" {s.direction}"
-        return f"anomaly{way} beyond {s.threshold:g} in {s.window} bars, {s.trend}{season}"
+        far = f", {s.value:g} away" if s.value > 0 else ""
+        return f"anomaly{way} beyond {s.threshold:g} in {s.window} bars, {s.trend}{season}{far}"
 
     @cached_property
     def hash(self) -> str:

@@ -78,7 +78,9 @@ class Watch:
         newest = self._anomalies.add([np.nan if value is None else value])
         enough = self._anomalies.bars >= s.least
         flagged = int(newest.ad_flag[0]) in _WAYS[s.direction]
-        return enough and flagged, float(newest.ad_score[0]), float(newest.baseline[0])
+        score, baseline = float(newest.ad_score[0]), float(newest.baseline[0])
+        far = value is not None and abs(value - baseline) >= s.value
+        return enough and flagged and far, score, baseline
 
     def to_json(self) -> dict[str, Any]:
         """The whole state."""

@@ -41,11 +41,12 @@ def _url(url: str) -> str:
 class RuleSettings(Frozen):
     """One rule: a figure, a condition, how long it must hold, and who hears of it.
 
-    `value`: the bound of above and below. `threshold`, `seasonality`, `trend`, `direction`: of an
-    anomaly, over a window of the last `window` bars (`least` bars at least). `bars` in a row, and
-    `holds_s` seconds, must the condition hold; after an alert the rule is silent about the same
-    subject for `cool_down_s`. `underlier`, `contract` (a pattern such as ES.FUT.*) and
-    `instrument_types`: only these. `to`: log, and names of webhooks.
+    `value`: the bound of above and below; of an anomaly how far from its baseline it must be at
+    least, for what is nearly always the same number. `threshold`, `seasonality`, `trend` and
+    `direction` are of an anomaly, over a window of the last `window` bars (`least` bars at least).
+    `bars` in a row, and `holds_s` seconds, must the condition hold; after an alert the rule is
+    silent about the same subject for `cool_down_s`. `underlier`, `contract` (a pattern such as
+    ES.FUT.*) and `instrument_types`: only these. `to`: log, and names of webhooks.
     """
 
     what: Annotated[Name, AfterValidator(_figure)]
