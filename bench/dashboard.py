@@ -99,7 +99,7 @@ class Watcher:
                 self.bytes += len(text)
                 if text == "2":
                     await socket.send("3")
-                elif '"delta"' in text[:400] and (last := re.search(r'"last":(\d+)', text)):
+                elif "delta" in text[:120] and (last := re.search(r'"last\\":(\d+)', text)):
                     end = int(last[1])
                     if end in published:
                         self.lags.append((end, time.time() - published[end]))

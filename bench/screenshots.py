@@ -45,11 +45,13 @@ class Studio:
     """A root with a dashboard, and pictures of it."""
 
     def __init__(self, browser: Browser, folder: Path) -> None:
-        self.browser, self.root, self.log = browser, folder / "root", folder / "log"
+        self.browser, self.folder, self.log = browser, folder, folder / "log"
+        self.root = folder / "spymaster-data"
 
-    def run(self, take: Callable[[str], None]) -> None:
+    def run(self, take: Callable[[str], None], **environment: str) -> None:
         self.log.unlink(missing_ok=True)
-        running = Running(self.root, self.log)
+        root = Path("./spymaster-data")
+        running = Running(root, self.log, folder=self.folder, **environment)
         try:
             take(running.url)
         finally:
@@ -116,11 +118,6 @@ class Studio:
             look.page.keyboard.press("Escape")
             look.page.click(".sm-help")
             save(look, "help")
-            look.page.keyboard.press("Escape")
-            look.until("spymaster.pulse.feed === 'stale'")
-            save(look, "stale")
-            look.ask("spymaster.show('loading')")
-            save(look, "loading")
         score = subprocess.Popen(
             [sys.executable, "-m", "spymaster", "score", "--model", "ES_MODEL", "--endpoint",
              endpoint, "--root", str(self.root)],
@@ -137,6 +134,17 @@ class Studio:
             score.wait()
         publisher.close()
 
+    def silent(self, url: str) -> None:
+        with looking(self.browser) as look:
+            look.open(url)
+            look.until("spymaster.pulse?.feed === 'stale'")
+            save(look, "stale")
+            look.ask(
+                "{ spymaster.store.clear(); spymaster.pulse = null; spymaster.loaded = false; "
+                "spymaster.judge(); spymaster.show('loading'); spymaster.take = () => {}; }"
+            )
+            save(look, "loading")
+
 
 def main() -> None:
     FOLDER.mkdir(parents=True, exist_ok=True)
@@ -147,7 +155,8 @@ def main() -> None:
         stored(studio.root, 1_560, dt.date(2024, 1, 8))
         studio.run(studio.nothing_live)
         shutil.rmtree(studio.root / "bus")
-        studio.run(studio.live)
+        studio.run(studio.live, SPYMASTER_DASHBOARD__STALE_S="60")
+        studio.run(studio.silent)
         browser.close()
 
 

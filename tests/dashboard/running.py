@@ -25,13 +25,17 @@ _PROCESSES.set_forkserver_preload(["tests.dashboard.process"])
 
 
 class Running:
-    """Starts at once, on a port that the system chooses."""
+    """Starts at once, on a port that the system chooses; `folder`: where, for a relative root."""
 
-    def __init__(self, root: Path, log: Path, *more: str, **environment: str) -> None:
+    def __init__(
+        self, root: Path, log: Path, *more: str, folder: Path | None = None, **environment: str
+    ) -> None:
         self.log = log
         log.touch()
         told = ("dashboard", "--root", str(root), "--port", "0", *more)
-        self.process = _PROCESSES.Process(target=main, args=(told, log, environment), daemon=True)
+        self.process = _PROCESSES.Process(
+            target=main, args=(told, log, environment, folder), daemon=True
+        )
         self.process.start()
 
     @property

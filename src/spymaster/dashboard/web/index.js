@@ -383,7 +383,7 @@ export class Terminal {
     for (const pane of this.panes) {
       const reads = mine[pane.id] || [pane.id];
       if (!changed || reads.some((k) => changed.has(k))) pane.draw();
-      else if (pane.chart && this.following) this.place(pane);
+      else if (this.charts.includes(pane) && this.following) this.place(pane);
     }
     this.pointed(null);
   }

@@ -212,7 +212,7 @@ export class Health extends Card {
     const p = t.pulse || {};
     const quality = t.store.rows("quality");
     const sum = (name) => (quality[name] || []).reduce((a, b) => a + (b || 0), 0);
-    const flag = (value) => (value ? "down" : "");
+    const flag = (value) => (Math.round(value) ? "down" : "");
     const live = t.state.session === "live";
     const figures = [];
     const figure = (name, value, tone = "") =>
