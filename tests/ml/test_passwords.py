@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import traceback
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -13,12 +13,21 @@ from spymaster.cli import app
 from spymaster.errors import ModelError
 from spymaster.ml.registry import Registry
 from spymaster.ml.tracking import Store
+from spymaster.settings import Settings
 from tests.ml import lakes
 
 SECRET = "s3cret"
 
 
-@pytest.mark.parametrize("what", [Store, Registry])
+def store(settings: Settings) -> None:
+    Store(settings, "ES_MODEL")
+
+
+def registry(settings: Settings) -> None:
+    Registry(settings, "ES_MODEL").versions()
+
+
+@pytest.mark.parametrize("ask", [store, registry])
 @pytest.mark.parametrize(
     "uri",
     [
@@ -28,13 +37,12 @@ SECRET = "s3cret"
     ],
 )
 def test_an_error_of_the_store_shows_its_address_without_the_password(
-    uri: str, what: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    uri: str, ask: Callable[[Settings], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     settings = lakes.settings(tmp_path, ml={"tracking_uri": uri})
     with pytest.raises(ModelError, match="does not answer as it should") as caught:
-        opened = what(settings, "ES_MODEL")
-        opened.versions()
+        ask(settings)
     shown = "".join(traceback.format_exception(caught.value))
     assert uri.replace(SECRET, "***") in str(caught.value)
     assert SECRET not in shown

@@ -41,7 +41,8 @@ class Champions:
     def settle(self, now: int) -> str | None:
         """Bring table and alias together; the champion that is then both, None if there is none."""
         changes = self.changes()
-        last = changes[-1] if changes else {"event": "found", "version": None, "before": None}
+        nothing: Change = {"event": "found", "version": None, "before": None}
+        last = changes[-1] if changes else nothing
         there, begun = self.get(), last["event"] in _BEGUN
         if there == last["version"]:
             if begun:
