@@ -15,6 +15,7 @@ from spymaster.cli.console import engine, errors, summary, tell, tell_table
 from spymaster.engines.local import Report
 from spymaster.engines.plan import Dates
 from spymaster.errors import ContractError
+from spymaster.masked import masked
 from spymaster.settings import Settings
 
 app = typer.Typer(
@@ -271,9 +272,9 @@ def show(
 def settings(config: Config = None) -> None:
     """Print the effective settings as TOML: defaults, then file, then environment.
 
-    Example: spymaster settings --config spymaster.toml
+    Passwords in addresses are shown as ***. Example: spymaster settings --config spymaster.toml
     """
-    tell(Settings.load(config).to_toml())
+    tell(masked(Settings.load(config).to_toml()))
 
 
 @app.command()
