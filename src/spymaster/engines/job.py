@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -91,9 +91,11 @@ def make(
         source = BronzeSource(lake, instruments, job.chunk_records)
     else:
         source = DbnSource(lake, settings, instruments, job.chunk_records, job.seen, into)
-    work = _Work(job, lake, settings, source, now, progress, into or lake)
+    run = None if job.inputs is None else SessionRun(into or lake, settings, job.inputs, job.layers)
+    work = Walk(job, settings, source, run, CapturedGaps(lake).before, now, progress)
     try:
-        work.run()
+        for _ in work.steps():
+            pass
     except BaseException as error:
         work.abandon()
         work.made.files = source.made
@@ -114,28 +116,31 @@ def told(error: Exception) -> Exception:
     return error
 
 
-class _Work:
+class Walk:
+    """A job's days and files in order: events, gaps and clock marks, as every engine places them.
+
+    Do its `steps`; `made` is what came of them. `run` is None where no session needs the file;
+    `before` gives the gaps that stand before a manifest row's file.
+    """
+
     def __init__(
         self,
         job: Job,
-        lake: Lake,
         settings: Settings,
         source: Source,
-        now: Callable[[], int],
-        progress: Progress,
-        into: Lake,
+        run: SessionRun | None,
+        before: Callable[[Row], Sequence[Row]],
+        now: Callable[[], int] = time.time_ns,
+        progress: Progress = lambda day, records: None,
     ) -> None:
         self.made = Made()
-        self._job, self._settings, self._source = job, settings, source
-        self._now, self._progress = now, progress
-        self._run = (
-            None if job.inputs is None else SessionRun(into, settings, job.inputs, job.layers)
-        )
-        self._gaps = CapturedGaps(lake)
+        self._job, self._settings, self._source, self._run = job, settings, source, run
+        self._before, self._now, self._progress = before, now, progress
 
-    def run(self) -> None:
+    def steps(self) -> Iterator[None]:
+        """Yields after each piece of the feed."""
         for day, rows in self._job.days:
-            self._day(day, rows)
+            yield from self._day(day, rows)
         if self._run is not None:
             started = time.perf_counter()
             self.made.session = self._run.finish()
@@ -145,7 +150,7 @@ class _Work:
         if self._run is not None:
             self._run.abandon()
 
-    def _day(self, day: str, rows: Sequence[Row]) -> None:
+    def _day(self, day: str, rows: Sequence[Row]) -> Iterator[None]:
         run = self._run
         if not rows:
             if run is not None and run.session.utc_days()[-1].strftime("%Y%m%d") != day:
@@ -154,10 +159,11 @@ class _Work:
         marks = []
         for row in sorted(rows, key=lambda r: (r["start"], r["path"])):
             if run is not None:
-                for gap in self._gaps.before(row):
+                for gap in self._before(row):
                     if run.reached_by(gap["from_ts"], gap["to_ts"]):
                         run.gap(gap["from_ts"], gap["reason"])
-            read = self._read(row)
+            yield from self._read(row)
+            read = self._source.last_read
             if read.last_mark is not None:
                 marks.append(read.last_mark)
             if read.damage and run is not None:
@@ -171,7 +177,7 @@ class _Work:
         run.gap(midnight(day), f"no file of {day}")
         self.made.gaps.append(missing_day(self._settings, run.session, day))
 
-    def _read(self, row: Row) -> FileRead:
+    def _read(self, row: Row) -> Iterator[None]:
         started = time.perf_counter()
         inside = 0.0
         if self._run is not None:
@@ -182,11 +188,11 @@ class _Work:
                 self._run.advance(contracts, events)
             inside += time.perf_counter() - at
             self._progress(self._job.name, self._source.last_read.records)
+            yield
         read = self._source.last_read
         self.made.reads.append(read)
         self.made.seconds["silver and gold"] += inside
         self.made.seconds["bronze"] += time.perf_counter() - started - inside
-        return read
 
 
 def missing_day(settings: Settings, s: Session, day: str) -> tuple[Row, str]:
