@@ -26,7 +26,7 @@ from spymaster.settings import Settings
 
 #: Sessions computed together, and files decoded together: what is staged on Spark's disks.
 SESSIONS, FILES = 32, 32
-#: Rows of a body's worth in one Arrow batch would not fit in memory: cut them by bytes, too.
+#: A staged piece is megabytes: thousands of them in one Arrow batch would not fit in memory.
 _BY_BYTES = "spark.sql.execution.arrow.maxBytesPerBatch"
 _BYTES = "64m"
 
@@ -47,13 +47,12 @@ class SparkEngine(LocalEngine):
         sessions: int = SESSIONS,
     ) -> None:
         super().__init__(settings, now, chunk_records=chunk_records)
-        self.spark, self.workers = spark, None
+        self.spark = spark
+        self.workers: SparkWorkers | None = None
         spark.conf.set(_BY_BYTES, _BYTES)
         self._tables = SparkTables(spark, self.lake)
         self._tasks = tasks or int(spark.conf.get("spark.sql.shuffle.partitions"))
         self._sessions = sessions
-
-    workers: SparkWorkers | None
 
     def _bronze(self, rows: Sequence[Row]) -> None:
         files = BronzeFiles(self.spark, self.lake, self.settings, self.chunk_records)
