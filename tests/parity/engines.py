@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from spymaster.cli.spark import bronze_to_silver, dbn_to_bronze, silver_to_gold
 from spymaster.engines.local import LocalEngine
-from spymaster.engines.spark.engine import SparkEngine
 from spymaster.settings import Settings
 
 Engine = Callable[[Settings, Sequence[Path], Any], None]
@@ -19,8 +22,18 @@ def local_batch(settings: Settings, files: Sequence[Path], spark: Any) -> None:
 
 
 def spark_batch(settings: Settings, files: Sequence[Path], spark: Any) -> None:
-    """The three jobs."""
-    _in_steps(lambda: SparkEngine(spark(), settings), files)
+    """The three jobs, as a cluster calls them: in the session that is active."""
+    spark()
+    config = Path(settings.root) / "spymaster.toml"
+    config.write_text(settings.to_toml())
+    for job, given in (
+        (dbn_to_bronze, [str(f) for f in files]),
+        (bronze_to_silver, []),
+        (silver_to_gold, []),
+    ):
+        with pytest.MonkeyPatch.context() as change:
+            change.setattr(sys, "argv", [job.__name__, *given, "--config", str(config)])
+            job()
 
 
 def _in_steps(engine: Callable[[], LocalEngine], files: Sequence[Path]) -> None:

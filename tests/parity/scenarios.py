@@ -34,6 +34,6 @@ def _evening(out: Path) -> list[Path]:
 
 
 SCENARIOS = {
-    "morning": Scenario(_morning, _morning_settings, ("BREAK", "REJECT", "CHOP")),
     "evening": Scenario(_evening, evening, ("REJECT",)),
+    "morning": Scenario(_morning, _morning_settings, ("BREAK", "REJECT", "CHOP")),
 }

@@ -15,7 +15,10 @@ from tests.e2e.scenes import counts, rows, run
 from tests.parity.engines import ENGINES
 from tests.parity.scenarios import SCENARIOS
 
-pytestmark = pytest.mark.slow
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),  # PySpark's own
+]
 
 
 @pytest.fixture(scope="module", params=SCENARIOS)

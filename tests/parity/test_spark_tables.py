@@ -11,20 +11,21 @@ import pytest
 
 from spymaster.engines.local import LocalEngine
 from spymaster.engines.plan import Dates
+from spymaster.engines.spark import workers
 from spymaster.engines.spark.engine import SparkEngine
 from spymaster.engines.spark.events import staged
-from spymaster.engines.spark.script import script_of
-from spymaster.engines.spark.staged import FACT, rows_of
 from spymaster.engines.spark.tables import SparkTables
-from spymaster.lake import Lake, delta
+from spymaster.lake import Lake
 from spymaster.lake.diff import diff
-from spymaster.market.instruments import Instruments
 from spymaster.ml.freeze import freeze
-from tests.e2e.scenes import market, rows, run
+from tests.e2e.scenes import rows, run
 from tests.parity.conftest import HEARS
 from tests.parity.scenarios import SCENARIOS
 
-pytestmark = pytest.mark.slow
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),  # PySpark's own
+]
 
 SECOND = dt.date(2024, 1, 9)
 
@@ -105,12 +106,25 @@ def test_protocol_and_properties_stay_when_both_have_written(local: Path, mixed:
 
 
 def test_contracts_are_spread_over_tasks_by_one_exchange_and_no_rows_reach_the_driver(
-    local: Path, spark: Any
+    local: Path, spark: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    plans = []
+
+    def watched(*given: Any) -> Any:
+        frame = staged(*given)
+        plans.append(frame._jdf.queryExecution().executedPlan().toString())
+        return frame
+
+    monkeypatch.setattr(workers, "staged", watched)
     engine = SparkEngine(spark, settings(local))
     report = engine.run((), from_bronze=True, force=True)
     assert not report.failed
     assert engine.workers is not None
+    assert len(plans) == 2  # the light pass, the whole one
+    for plan in plans:
+        assert plan.count("Exchange hashpartitioning") == 1, plan
+        assert plan.count("Sort [") == 1, plan
+        assert "FlatMapGroupsInArrow" in plan
     print("tasks with work, pass by pass:", engine.workers.used)
     assert min(engine.workers.used) >= 2
     assert spark.conf.get("spark.driver.maxResultSize") == HEARS

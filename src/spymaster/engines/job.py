@@ -138,7 +138,7 @@ class Walk:
         self._before, self._now, self._progress = before, now, progress
 
     def steps(self) -> Iterator[None]:
-        """Yields after each piece of the feed."""
+        """Yields after each piece of the feed; after the last one the session is finished."""
         for day, rows in self._job.days:
             yield from self._day(day, rows)
         if self._run is not None:

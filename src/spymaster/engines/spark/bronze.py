@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from spymaster.engines.bronze_file import FileRead, note_file
@@ -13,6 +13,7 @@ from spymaster.engines.spark.staged import FACT, SCHEMA, rows_of
 from spymaster.engines.spark.tables import SparkTables
 from spymaster.errors import SourceError
 from spymaster.lake import Lake
+from spymaster.market.identify import Instrument
 from spymaster.market.instruments import Instruments
 from spymaster.settings import Settings
 
@@ -29,43 +30,53 @@ class BronzeFiles:
 
     def run(
         self, rows: Sequence[Row], instruments: Instruments, now: int
-    ) -> list[tuple[Row, FileRead | SourceError]]:
+    ) -> Iterator[tuple[Row, FileRead | SourceError]]:
         """Decode and commit the files of these manifest rows: what reading each came to."""
-        task = bronze_task(rows, self._settings, instruments.all(), self._chunk, now)
+        self._tables.create(MBO)
+        known, thread = instruments.all(), needed("pyspark").InheritableThread
+        hands = self._spark.sparkContext.defaultParallelism
+        for first in range(0, len(rows), hands):
+            some = rows[first : first + hands]
+            found: dict[str, FileRead | SourceError | BaseException] = {}
+
+            def one(row: Row, found: dict[str, Any] = found) -> None:
+                try:
+                    found[row["path"]] = self._file(row, known, now)
+                except BaseException as error:
+                    found[row["path"]] = error
+
+            threads = [thread(target=one, args=(row,)) for row in some]
+            for started in threads:
+                started.start()
+            for started in threads:
+                started.join()
+            for row in some:
+                told = found[row["path"]]
+                if isinstance(told, BaseException) and not isinstance(told, SourceError):
+                    raise told
+                if isinstance(told, FileRead):
+                    note_file(self._lake, row, told, now)
+                yield row, told
+
+    def _file(
+        self, row: Row, instruments: Sequence[Instrument], now: int
+    ) -> FileRead | SourceError:
+        """One file by one task; its rows are committed, and nothing says so yet."""
+        task = bronze_task(row, self._settings, instruments, self._chunk, now)
         level = needed("pyspark").StorageLevel
-        numbers = self._spark.range(0, len(rows), 1, len(rows))
-        staged = numbers.mapInArrow(task, SCHEMA).persist(level.DISK_ONLY)
+        staged = self._spark.range(0, 1, 1, 1).mapInArrow(task, SCHEMA).persist(level.DISK_ONLY)
         try:
-            told = staged.where(staged["name"].isin(f"{FACT}read", f"{FACT}error"))
-            facts = told.select("job", "name", "body").collect()
-            found = {r["job"]: (r["name"], json.loads(bytes(r["body"]))) for r in facts}
-            counted = staged.groupBy("job", "name").agg({"rows": "sum"}).collect()
-            counts = {(r[0], r[1]): int(r[2]) for r in counted}
-            return [
-                (row, self._show(row, *found[row["batch_id"]], counts, staged, now)) for row in rows
-            ]
+            facts = staged.where(staged["name"].isin(f"{FACT}read", f"{FACT}error"))
+            name, body = facts.select("name", "body").collect()[0]
+            said = json.loads(bytes(body))
+            if name == f"{FACT}error":
+                return SourceError(said)
+            batch, read = row["batch_id"], FileRead(**said)
+            if self._tables.append(MBO, rows_of(staged, MBO), (f"{MBO}/{batch}", 1)):
+                read.new = read.records - read.skipped - read.refused
+            if read.refused:
+                refused = rows_of(staged, QUARANTINE)
+                self._tables.append(QUARANTINE, refused, (f"{QUARANTINE}/{batch}", 1))
+            return read
         finally:
             staged.unpersist()
-
-    def _show(
-        self,
-        row: Row,
-        name: str,
-        said: Any,
-        counts: dict[tuple[str, str], int],
-        staged: Any,
-        now: int,
-    ) -> FileRead | SourceError:
-        if name == f"{FACT}error":
-            return SourceError(str(said).partition(": ")[2])
-        batch, read = row["batch_id"], FileRead(**said)
-        mine = staged.where(staged["job"] == batch)
-        for table in (MBO, QUARANTINE):
-            # A file without rows is a commit of bronze.mbo, too; nothing refused is none.
-            if table == QUARANTINE and not counts.get((batch, table)):
-                continue
-            new = self._tables.append(table, rows_of(mine, table), (f"{table}/{batch}", 1))
-            if new and table == MBO:
-                read.new = read.records - read.skipped - read.refused
-        note_file(self._lake, row, read, now)
-        return read

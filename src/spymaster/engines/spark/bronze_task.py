@@ -30,22 +30,20 @@ _REFUSED = 1 << 14
 
 
 def bronze_task(
-    rows: Sequence[Row],
+    row: Row,
     settings: Settings,
     instruments: Sequence[Instrument],
     chunk_records: int,
     now: int,
 ) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
-    """The function that Spark calls with numbers of manifest rows; `now`: ns UTC, for all rows."""
+    """The function that Spark calls, in one task, for a manifest row's file; `now`: ns UTC."""
 
     def run(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        known = Instruments(instruments)
-        for batch in batches:
-            for number in batch["id"].to_pylist():
-                row, place = rows[number], 0
-                for pieces in pieces_of(row, settings, known, chunk_records, now):
-                    yield as_batch(row["batch_id"], number, place, pieces)
-                    place += len(pieces)
+        for _ in batches:  # one row that says no more than: begin
+            place = 0
+            for pieces in pieces_of(row, settings, Instruments(instruments), chunk_records, now):
+                yield as_batch(row["batch_id"], 0, place, pieces)
+                place += len(pieces)
 
     return run
 
@@ -73,7 +71,7 @@ def pieces_of(
                     pieces.append(packed("", QUARANTINE, _as_rows(refused)))
                 yield pieces
     except (SpymasterError, OSError) as error:
-        yield [told("", "error", f"{type(error).__name__}: {error}")]
+        yield [told("", "error", str(error))]
         return
     yield [told("", "read", vars(read))]
 

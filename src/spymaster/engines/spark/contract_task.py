@@ -49,22 +49,22 @@ def pieces_of(
     """What one contract's session comes to, as it is made; an error of ours is a piece, too."""
     instrument = script.instruments[contract]
     kind = str(instrument.instrument_type)
-    walk, run, sink = walk_of(script, instrument, batches)
+    walk, sink = walk_of(script, instrument, batches)
     try:
         for _ in walk.steps():
             yield sink.take()
-        made = run.finish()
     except SpymasterError as error:
         for _ in batches:  # Spark wants its rows taken
             pass
         yield [told(kind, "error", f"{contract}: {error}")]
         return
-    yield [*sink.rest(), *_facts(kind, made)]
+    assert walk.made.session is not None
+    yield [*sink.rest(), *_facts(kind, walk.made.session)]
 
 
 def walk_of(
     script: Script, instrument: Instrument | None, batches: Iterator[Any]
-) -> tuple[Walk, SessionRun, ContractSink]:
+) -> tuple[Walk, ContractSink]:
     """The walk over a session's files with the events of one contract, or of none."""
     inputs, job = script.inputs, script.job
     sink = ContractSink(
@@ -76,15 +76,14 @@ def walk_of(
     )
     run = SessionRun(None, script.settings, inputs, job.layers, sink)
     feed = ContractFeed(instrument, dict(script.files), batches)
-    return Walk(job, script.settings, feed, run, script.before), run, sink
+    return Walk(job, script.settings, feed, run, script.before), sink
 
 
 def without_events(script: Script) -> Made:
     """What a session comes to before any contract's rows: its gaps, and what the feed lacks."""
-    walk, run, _ = walk_of(script, None, iter(()))
+    walk, _ = walk_of(script, None, iter(()))
     for _ in walk.steps():
         pass
-    walk.made.session = run.finish()
     return walk.made
 
 

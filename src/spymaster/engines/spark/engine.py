@@ -24,8 +24,8 @@ from spymaster.errors import LakeError, SpymasterError
 from spymaster.market.sessions import Session
 from spymaster.settings import Settings
 
-#: Sessions computed together, and files decoded together: what is staged on Spark's disks.
-SESSIONS, FILES = 32, 32
+#: Sessions computed together: what is staged on Spark's disks at once.
+SESSIONS = 32
 #: A staged piece is megabytes: thousands of them in one Arrow batch would not fit in memory.
 _BY_BYTES = "spark.sql.execution.arrow.maxBytesPerBatch"
 _BYTES = "64m"
@@ -55,18 +55,16 @@ class SparkEngine(LocalEngine):
         self._sessions = sessions
 
     def _bronze(self, rows: Sequence[Row]) -> None:
+        started = time.perf_counter()
         files = BronzeFiles(self.spark, self.lake, self.settings, self.chunk_records)
-        for first in range(0, len(rows), FILES):
-            started = time.perf_counter()
-            some = rows[first : first + FILES]
-            for row, found in files.run(some, self._instruments, self.now()):
-                if isinstance(found, SpymasterError):
-                    self._failed(self._file_job(row), found)
-                else:
-                    self.report.files.append(found)
-                    if found.damage:
-                        self.report.damaged.append(f"{found.path}: {found.damage}")
-            self.report.seconds["bronze"] += time.perf_counter() - started
+        for row, found in files.run(rows, self._instruments, self.now()):
+            if isinstance(found, SpymasterError):
+                self._failed(self._file_job(row), found)
+                continue
+            self.report.files.append(found)
+            if found.damage:
+                self.report.damaged.append(f"{found.path}: {found.damage}")
+        self.report.seconds["bronze"] += time.perf_counter() - started
 
     def _make(
         self, planner: Planner, wanted: Sequence[tuple[Session, bool]], how: How, jobs: int
@@ -86,8 +84,11 @@ class SparkEngine(LocalEngine):
             failed=self._failed,
             current=self.report.current.append,
         )
-        ready = prepared(planner, wanted, self.workers, hands)
-        for some in self._waves(planner, ready, how):
+        if how.layers == ("gold",):
+            ready = self._of_silver(planner, wanted, hands)
+        else:
+            ready = prepared(planner, wanted, self.workers, hands)
+        for some in self._waves(ready):
             wave = self.workers.wave(some)
             try:
                 self._show_wave(planner, wave)
@@ -95,10 +96,22 @@ class SparkEngine(LocalEngine):
                 wave.end()
         self.report.seconds["silver and gold"] += time.perf_counter() - started
 
-    def _waves(self, planner: Planner, jobs: Sequence[Job], how: How) -> Iterator[list[Job]]:
-        """Sessions of one underlier, so many at a time; gold alone only of silver that fits."""
-        fit = [j for j in jobs if how.layers != ("gold",) or self._fits(planner, j)]
-        for _, mine in groupby(fit, key=lambda j: j.underlier):
+    def _of_silver(
+        self, planner: Planner, wanted: Sequence[tuple[Session, bool]], hands: Hands
+    ) -> list[Job]:
+        """Sessions whose gold is to be made: silver has said what they know of those before."""
+        jobs = []
+        for s, forced in wanted:
+            step = planner.step(s)
+            if step.state == "current" and not forced:
+                hands.current(step)
+            elif self._fits(planner, job := hands.job(s)):
+                jobs.append(job)
+        return jobs
+
+    def _waves(self, jobs: Sequence[Job]) -> Iterator[list[Job]]:
+        """Sessions of one underlier, so many at a time."""
+        for _, mine in groupby(jobs, key=lambda j: j.underlier):
             whole = list(mine)
             for first in range(0, len(whole), self._sessions):
                 yield whole[first : first + self._sessions]
