@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -106,8 +107,9 @@ def test_protocol_and_properties_stay_when_both_have_written(local: Path, mixed:
 
 
 def test_contracts_are_spread_over_tasks_by_one_exchange_and_no_rows_reach_the_driver(
-    local: Path, spark: Any, monkeypatch: pytest.MonkeyPatch
+    local: Path, tmp_path: Path, spark: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    shutil.copytree(local, tmp_path, dirs_exist_ok=True)
     plans = []
 
     def watched(*given: Any) -> Any:
@@ -116,9 +118,14 @@ def test_contracts_are_spread_over_tasks_by_one_exchange_and_no_rows_reach_the_d
         return frame
 
     monkeypatch.setattr(workers, "staged", watched)
-    engine = SparkEngine(spark, settings(local))
+    engine = SparkEngine(spark, settings(tmp_path))
     report = engine.run((), from_bronze=True, force=True)
     assert not report.failed
+    assert len(report.sessions) == 2
+    found = diff(local, tmp_path)
+    print(found)
+    assert found.equal, str(found)
+    assert _engine(tmp_path, "gold.setup_vectors") == ("delta-rs", "Spark")
     assert engine.workers is not None
     assert len(plans) == 2  # the light pass, the whole one
     for plan in plans:
