@@ -84,7 +84,9 @@ def test_protocol_and_properties_are_the_contracts_whoever_made_the_table(
     tmp_path: Path, spark: Any
 ) -> None:
     one, other = Lake(tmp_path / "delta-rs"), Lake(tmp_path / "spark")
-    for name in one.tables:
+    # The tables of a stream keep their log for a day, and Delta on Spark makes no such table.
+    names = [n for n, table in one.tables.items() if not table.often]
+    for name in names:
         a = one.create(name)
         SparkTables(spark, other).create(name)
         b = other.open(name)
@@ -94,7 +96,8 @@ def test_protocol_and_properties_are_the_contracts_whoever_made_the_table(
         assert a.metadata().partition_columns == b.metadata().partition_columns, name
         protocol = b.protocol()
         assert (protocol.min_reader_version, protocol.min_writer_version) == (1, 2)
-    print(len(one.tables), "tables")
+    print(len(names), "tables")
+    assert len(names) > 20
 
 
 def test_protocol_and_properties_stay_when_both_have_written(local: Path, mixed: Path) -> None:
