@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -90,9 +90,11 @@ def make(
         source = BronzeSource(lake, instruments, job.chunk_records)
     else:
         source = DbnSource(lake, settings, instruments, job.chunk_records, job.seen, into)
-    work = _Work(job, lake, settings, source, now, progress, into or lake)
+    run = None if job.inputs is None else SessionRun(into or lake, settings, job.inputs, job.layers)
+    work = Walk(job, settings, source, run, CapturedGaps(lake).before, now, progress)
     try:
-        work.run()
+        for _ in work.steps():
+            pass
     except BaseException as error:
         work.abandon()
         work.made.files = source.made
@@ -113,28 +115,31 @@ def told(error: Exception) -> Exception:
     return error
 
 
-class _Work:
+class Walk:
+    """A job's days and files in order: events, gaps and clock marks, as every engine places them.
+
+    Do its `steps`; `made` is what came of them. `run` is None where no session needs the file;
+    `before` gives the gaps that stand before a manifest row's file.
+    """
+
     def __init__(
         self,
         job: Job,
-        lake: Lake,
         settings: Settings,
         source: Source,
-        now: Callable[[], int],
-        progress: Progress,
-        into: Lake,
+        run: SessionRun | None,
+        before: Callable[[Row], Sequence[Row]],
+        now: Callable[[], int] = time.time_ns,
+        progress: Progress = lambda day, records: None,
     ) -> None:
-        self._job, self._settings = job, settings
-        self._run = (
-            None if job.inputs is None else SessionRun(into, settings, job.inputs, job.layers)
-        )
-        gaps = CapturedGaps(lake)
-        self._feed = SessionFeed(job.name, source, gaps, self._run, now, progress)
+        self._job, self._settings, self._run = job, settings, run
+        self._feed = SessionFeed(job.name, source, before, run, now, progress)
         self.made = Made(reads=self._feed.reads)
 
-    def run(self) -> None:
+    def steps(self) -> Iterator[None]:
+        """Yields after each piece of the feed; after the last one the session is finished."""
         try:
-            self._feed.run(self._job.days)
+            yield from self._feed.steps(self._job.days)
         finally:
             made, feed = self.made, self._feed
             made.seconds["bronze"] += feed.read_s

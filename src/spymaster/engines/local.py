@@ -153,8 +153,7 @@ class LocalEngine:
             self.land(files)
             self._instruments = self._defined()
             waiting = [r for r in self._files() if r["status"] == "landed"]
-            for row in sorted(waiting, key=lambda r: (utc_day(r), r["path"])):
-                self._do(self._file_job(row))
+            self._bronze(sorted(waiting, key=lambda r: (utc_day(r), r["path"])))
         return self._done(len(self.report.failed) == 1 and len(waiting) == 1)
 
     def plan(self, dates: Dates | None = None, *, verify: bool = False) -> list[Step]:
@@ -220,11 +219,7 @@ class LocalEngine:
                     "Land its file: spymaster land FILE"
                 )
             how = How(tuple(layers), from_bronze)
-            if jobs > 1 and len(wanted) > 1 and layers != ("gold",):
-                self._together(planner, wanted, how, jobs)
-            else:
-                for s, forced in wanted:
-                    self._session(planner, s, how, forced)
+            self._make(planner, wanted, how, jobs)
             if not from_bronze:
                 self._rest(landed, wanted)
         return self._done(len(wanted) == 1)
@@ -284,6 +279,19 @@ class LocalEngine:
         return ", ".join(sorted({utc_day(r) for r in self._files()})) or "none"
 
     # Make and show
+
+    def _bronze(self, rows: Sequence[Row]) -> None:
+        for row in rows:
+            self._do(self._file_job(row))
+
+    def _make(
+        self, planner: Planner, wanted: Sequence[tuple[Session, bool]], how: How, jobs: int
+    ) -> None:
+        if jobs > 1 and len(wanted) > 1 and how.layers != ("gold",):
+            self._together(planner, wanted, how, jobs)
+        else:
+            for s, forced in wanted:
+                self._session(planner, s, how, forced)
 
     def _session(self, planner: Planner, s: Session, how: How, forced: bool) -> None:
         step = planner.step(s)

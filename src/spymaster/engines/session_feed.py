@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
 from spymaster.engines.bronze_file import FileRead
-from spymaster.engines.captured_gaps import CapturedGaps
 from spymaster.engines.source import Source
 from spymaster.market.clock import utc_midnight
 from spymaster.market.identify import Instrument
@@ -37,15 +36,15 @@ class Taker(Protocol):
 class SessionFeed:
     """Reads days in order and hands on what is in them; without a taker it only reads.
 
-    `reads`: the files; `missing`: days without one that the session needs; `seconds`: reading and
-    taking.
+    `before` gives the gaps that stand before a manifest row's file. `reads`: the files; `missing`:
+    days without one that the session needs; `read_s`, `taken_s`: seconds of reading and of taking.
     """
 
     def __init__(
         self,
         name: str,
         source: Source,
-        gaps: CapturedGaps,
+        before: Callable[[Row], Sequence[Row]],
         taker: Taker | None,
         now: Callable[[], int],
         progress: Progress = lambda name, records: None,
@@ -53,15 +52,20 @@ class SessionFeed:
         self.reads: list[FileRead] = []
         self.missing: list[str] = []
         self.read_s = self.taken_s = 0.0
-        self._name, self._source, self._gaps, self._taker = name, source, gaps, taker
+        self._name, self._source, self._before, self._taker = name, source, before, taker
         self._now, self._progress = now, progress
 
     def run(self, days: Sequence[Day]) -> None:
         """Hand all of it on."""
-        for day, rows in days:
-            self._day(day, rows)
+        for _ in self.steps(days):
+            pass
 
-    def _day(self, day: str, rows: Sequence[Row]) -> None:
+    def steps(self, days: Sequence[Day]) -> Iterator[None]:
+        """Hand all of it on; yields after each piece."""
+        for day, rows in days:
+            yield from self._day(day, rows)
+
+    def _day(self, day: str, rows: Sequence[Row]) -> Iterator[None]:
         taker = self._taker
         if not rows:
             if taker is not None and taker.session.utc_days()[-1].strftime("%Y%m%d") != day:
@@ -72,10 +76,11 @@ class SessionFeed:
         marks = []
         for row in sorted(rows, key=lambda r: (r["start"], r["path"])):
             if taker is not None:
-                for gap in self._gaps.before(row):
+                for gap in self._before(row):
                     if taker.reached_by(gap["from_ts"], gap["to_ts"]):
                         taker.gap(gap["from_ts"], gap["reason"])
-            read = self._read(row)
+            yield from self._read(row)
+            read = self._source.last_read
             if read.last_mark is not None:
                 marks.append(read.last_mark)
             if read.damage and taker is not None:
@@ -84,7 +89,7 @@ class SessionFeed:
         if marks and taker is not None:
             taker.close(max(marks))
 
-    def _read(self, row: Row) -> FileRead:
+    def _read(self, row: Row) -> Iterator[None]:
         started = time.perf_counter()
         inside = 0.0
         if self._taker is not None:
@@ -95,11 +100,10 @@ class SessionFeed:
                 self._taker.advance(contracts, events)
             inside += time.perf_counter() - at
             self._progress(self._name, self._source.last_read.records)
-        read = self._source.last_read
-        self.reads.append(read)
+            yield
+        self.reads.append(self._source.last_read)
         self.taken_s += inside
         self.read_s += time.perf_counter() - started - inside
-        return read
 
 
 def midnight(day: str) -> int:

@@ -129,7 +129,7 @@ class SessionQuotes:
         }
         source = BronzeSource(self._lake, self._instruments, self._chunk, only)
         name = f"{session.underlier} {session.session_date}"
-        feed = SessionFeed(name, source, CapturedGaps(self._lake), taker, self._now)
+        feed = SessionFeed(name, source, CapturedGaps(self._lake).before, taker, self._now)
         feed.run(self._days(session))
         return walk.quotes()
 
