@@ -191,7 +191,9 @@ def test_a_drag_moves_every_pane_and_the_crosshair_is_in_all(
         box = look.page.locator("[data-pane=price] canvas").first.bounding_box()
         assert box is not None
         x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 3
-        look.page.mouse.move(x, y)
+        look.until("spymaster.drawn")
+        look.page.mouse.move(x - 30, y)
+        look.page.mouse.move(x, y, steps=3)
         look.until("spymaster.at !== null")
         at = look.ask("spymaster.at")
         told = look.page.inner_text("[data-pane=price] .sm-legend")

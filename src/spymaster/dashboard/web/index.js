@@ -1,9 +1,8 @@
 // The terminal: state and address, toolbar and keys, what comes from the server to its panes.
-import { echarts } from "nicegui-echart";
 import * as address from "./address.js";
 import { saveCsv, savePng } from "./export.js";
 import { age, clock, day, escape, newYork, number, utcTitle } from "./format.js";
-import { GROUP, HeatPane, LinesPane, PricePane } from "./panes.js";
+import { HeatPane, LinesPane, PricePane } from "./panes.js";
 import { Calibration, Health, Ladder, TableCard } from "./side.js";
 import { Store, lower } from "./store.js";
 import { PALETTES, css } from "./theme.js";
@@ -29,6 +28,9 @@ export class Terminal {
     this.axis = { start: 0, end: 1 };
     this.window = { start: 0, end: 1 };
     this.offset = 0;
+    this.hover = null; // the pane under the pointer
+    this.crossed = null;
+    this.at = null; // what the crosshair is on, ms UTC
     this.panes = [];
     this.system = window.matchMedia("(prefers-color-scheme: dark)");
     this.tiles = Object.fromEntries(settings.tiles.map((t) => [t.id, t]));
@@ -144,8 +146,7 @@ export class Terminal {
       new Calibration(this, slot(side), "calibration", "Scores against outcomes"),
       new Health(this, slot(side), "quality", "Feed health"),
     ];
-    this.charts = this.panes.filter((p) => p.chart && p.chart.group === GROUP);
-    echarts.connect(GROUP);
+    this.charts = [this.price, this.features, this.scores, this.heat, this.rates];
     this.parameters();
   }
 
@@ -385,7 +386,7 @@ export class Terminal {
       if (!changed || reads.some((k) => changed.has(k))) pane.draw();
       else if (this.charts.includes(pane) && this.following) this.place(pane);
     }
-    this.pointed(null);
+    this.pointed(this.at === null ? null : this.at + this.offset);
   }
 
   // Zoom and crosshair
@@ -406,13 +407,20 @@ export class Terminal {
     });
   }
 
-  zoomed(e) {
+  // A pane was zoomed or moved: the others follow.
+  zoomed(e, from) {
     if (e.start === undefined || this.placing || !this.meta) return;
     const { start, end } = this.axis;
     const a = start + ((end - start) * e.start) / 100;
     const b = start + ((end - start) * e.end) / 100;
     if (Math.abs(a - this.window.start) < 1 && Math.abs(b - this.window.end) < 1) return;
     this.window = { start: a, end: b };
+    this.placing = true;
+    for (const pane of this.charts) {
+      if (pane === from) continue;
+      pane.chart.dispatchAction({ type: "dataZoom", dataZoomId: "zoom", start: e.start, end: e.end });
+    }
+    this.placing = false;
     this.settle();
   }
 
@@ -528,7 +536,12 @@ export class Terminal {
     if (this.pointing) return;
     this.pointing = requestAnimationFrame(() => {
       this.pointing = 0;
-      this.panes.forEach((pane) => this.meta && pane.point(this.at));
+      if (!this.meta) return;
+      this.panes.forEach((pane) => pane.point(this.at));
+      const at = this.at === null ? null : this.at + this.offset;
+      if (at === null && this.crossed === null) return;
+      this.crossed = at;
+      this.charts.forEach((pane) => pane !== this.hover && pane.cross(at));
     });
   }
 
@@ -678,7 +691,7 @@ export class Terminal {
         pane.chart.resize();
         if (this.meta) pane.draw();
       }
-      this.pointed(null);
+      this.pointed(this.at === null ? null : this.at + this.offset);
     });
   }
 

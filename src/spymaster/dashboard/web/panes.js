@@ -1,14 +1,13 @@
 // Panes over time: they share an axis (New York's clock), a zoom and a crosshair.
 import { echarts } from "nicegui-echart";
-import { clock, day, escape, newYork, number, short, words } from "./format.js";
+import { escape, number, short, words } from "./format.js";
 import { heat } from "./theme.js";
 import { lower } from "./store.js";
 
-export const GROUP = "spymaster";
 const LEFT = 10;
 const RIGHT = 70;
 
-// What all panes have: a head with a legend, a chart, its place in the group.
+// What all panes have: a head with a legend, a chart, and that the others follow it.
 class TimePane {
   constructor(terminal, el, id, title) {
     this.terminal = terminal;
@@ -24,13 +23,22 @@ class TimePane {
     this.params = el.querySelector(".sm-params");
     this.over = el.querySelector(".sm-over");
     this.chart = echarts.init(el.querySelector(".sm-chart"), null, { renderer: "canvas" });
-    this.chart.group = GROUP;
-    this.chart.on("datazoom", (e) => terminal.zoomed(e.batch ? e.batch[0] : e));
+    this.chart.on("datazoom", (e) => terminal.zoomed(e.batch ? e.batch[0] : e, this));
     this.chart.on("updateAxisPointer", (e) => {
       const info = (e.axesInfo || []).find((a) => a.axisDim === "x");
-      terminal.pointed(info ? info.value : null);
+      if (info && terminal.hover === this) terminal.pointed(info.value);
     });
-    this.chart.getZr().on("globalout", () => terminal.pointed(null));
+    const zr = this.chart.getZr();
+    for (const event of ["mousemove", "mousedown"]) {
+      zr.on(event, () => {
+        terminal.hover = this;
+      });
+    }
+    zr.on("globalout", () => {
+      if (terminal.hover !== this) return;
+      terminal.hover = null;
+      terminal.pointed(null);
+    });
     this.chart.getZr().on("dblclick", () => terminal.follow());
   }
 
@@ -172,7 +180,23 @@ class TimePane {
     this.over.style.display = text ? "flex" : "none";
   }
 
-  restyle() {}
+  // The crosshair of another pane, here too: its time, not its price. null: none.
+  cross(x) {
+    if (x === null) {
+      this.chart.dispatchAction({ type: "updateAxisPointer", currTrigger: "leave" });
+      return;
+    }
+    const at = this.chart.convertToPixel({ xAxisIndex: 0 }, x);
+    const box = this.chart.getModel().getComponent("grid", 0)?.coordinateSystem.getRect();
+    if (!box || !Number.isFinite(at)) return;
+    this.chart.dispatchAction({
+      type: "updateAxisPointer",
+      currTrigger: "mousemove",
+      x: at,
+      y: box.y + box.height / 2,
+      axesInfo: [{ axisDim: "x", axisIndex: 0, value: x }],
+    });
+  }
 
   close() {
     this.chart.dispose();
@@ -661,5 +685,3 @@ export class HeatPane extends TimePane {
       `<i>${number(this.most, 0)} resting</i>`;
   }
 }
-
-export { clock, day, newYork };
