@@ -69,6 +69,7 @@ bench: install
 	$(BIN)/python -m bench.history
 	$(BIN)/python -m bench.live --write
 	$(BIN)/python -m bench.serving --write
+	$(BIN)/python -m bench.scoring --write
 
 lock:
 	@test -x $(BIN)/uv || { $(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install -q uv; }

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
-import re
-import shutil
 import signal
 import socket
 import subprocess
 import time
 from pathlib import Path
 
-import pytest
-
 from spymaster.settings import Settings
 from tests.bus.certificate import certificate
+from tests.jars import jars
 
 POM = Path(__file__).with_name("pom.xml")
-CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "spymaster-tests"
 CONNECTION = "Endpoint=sb://127.0.0.1/;SharedAccessKeyName=t;SharedAccessKey=bG9jYWwtc2VjcmV0"
 VARIABLE = "BUS_TEST_CONNECTION"
 _STARTED = 120.0
@@ -54,33 +48,6 @@ log.dirs={data}
 """
 
 
-def jars() -> Path:
-    """The broker's jars, fetched once for this machine; skips where they cannot be had."""
-    if shutil.which("java") is None or shutil.which("mvn") is None:
-        pytest.skip("a Kafka broker needs java >= 17 and mvn: make debian")
-    told = subprocess.run(["java", "-version"], capture_output=True, text=True, check=True).stderr
-    found = re.search(r'version "(\d+)', told)
-    if found is None or int(found[1]) < 17:
-        pytest.skip(f"a Kafka broker needs java >= 17: {told.splitlines()[0]}")
-    version = re.findall(r"<version>([\d.]+)</version>", POM.read_text())[1]
-    folder = CACHE / f"kafka-{version}"
-    CACHE.mkdir(parents=True, exist_ok=True)
-    with open(CACHE / "kafka.lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not folder.exists():
-            new = folder.with_suffix(".new")
-            shutil.rmtree(new, ignore_errors=True)
-            made = subprocess.run(
-                ["mvn", "-q", "-B", "-f", POM, "dependency:copy-dependencies",
-                 f"-DoutputDirectory={new}", "-DincludeScope=runtime"],
-                capture_output=True, text=True,
-            )  # fmt: skip
-            if made.returncode:
-                pytest.skip(f"Maven Central cannot be reached: {made.stdout.strip()[:500]}")
-            new.rename(folder)
-    return folder
-
-
 def free_ports(count: int) -> list[int]:
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     found = [s.getsockname()[1] for s in sockets]
@@ -93,7 +60,7 @@ class Broker:
     """Starts at once; `kill` and `start` make a restart on the same ports and data."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self._jars = folder, jars()
+        self.folder, self._jars = folder, jars(POM, "a Kafka broker", "kafka")
         self.ca, keystore = certificate(folder)
         sasl, plain, controller = free_ports(3)
         self.sasl, self.plain = f"127.0.0.1:{sasl}", f"127.0.0.1:{plain}"

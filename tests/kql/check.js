@@ -51,7 +51,7 @@ function symbolsOf(all) {
     const table = /^\.create-merge table (\w+) (\([^)]*\))/.exec(text);
     if (table) symbols.push(new L.Symbols.TableSymbol.$ctor7(table[1], table[2], null));
     const made = /^\.create-or-alter function with \([^)]*\) (\w+)\(\) (\{[\s\S]*\})$/.exec(text);
-    if (made) symbols.push(new L.Symbols.FunctionSymbol.$ctor6(made[1], '()', made[2], null, null));
+    if (made) symbols.push(new L.Symbols.FunctionSymbol.$ctor16(made[1], '()', made[2], null));
     const view = /^\.create-or-alter materialized-view with \([^)]*\) (\w+) on table \w+ \{([\s\S]*)\}$/.exec(text);
     if (view) {
       const columns = analysed(view[2], globalsOf(symbols)).columns;

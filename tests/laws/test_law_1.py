@@ -28,6 +28,7 @@ CONTRACTS = {
     ".lineage",
     ".numpy_dtype",
     ".scores",
+    ".alerts",
     ".learning",
 }
 

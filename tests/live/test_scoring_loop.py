@@ -321,6 +321,34 @@ def test_promotion_under_load_loses_nothing_and_every_row_is_of_the_version_it_n
         assert [row["p_break"], row["p_reject"], row["p_chop"]] == p.tolist()
 
 
+def test_a_promotion_is_seen_before_a_vector_comes(tmp_path: Path) -> None:
+    """The version is looked up beforehand: no vector waits for that."""
+    settings = impatient(short(tmp_path / "root"))
+    contract, columns = understood(settings)
+    stop = threading.Event()
+    with (
+        service(tmp_path / "service", columns, contract) as made,
+        open_bus(settings) as bus,
+        Endpoint(made.url, "", None, 2.0) as endpoint,
+    ):
+        bus.create("features_gold", 1)
+        loop = ScoringLoop(settings, bus, Line("ES_MODEL", "champion", endpoint))
+        thread = threading.Thread(target=loop.run, args=(stop,))
+        thread.start()
+        try:
+            for version in (1, 2, 3):
+                made.shelf.promote(version)
+                until = time.monotonic() + 60
+                while loop.status().get("serves") != str(version):
+                    assert thread.is_alive()
+                    assert time.monotonic() < until
+                    time.sleep(0.01)
+        finally:
+            stop.set()
+            thread.join()
+    assert loop.counters.scored == 0
+
+
 CHILD = """
 import sys
 from pathlib import Path

@@ -16,7 +16,8 @@ from spymaster.ml import arrays, histogram, lightgbm, logistic, outcomes, walk
 from spymaster.ml.arrays import F8, Model
 from spymaster.ml.fitting import KINDS, fit, form
 from spymaster.ml.model import load_scorer, save_model
-from spymaster.ml.trust import calibration, prior, trust
+from spymaster.ml.outcomes import prior
+from spymaster.ml.trust import calibration, trust
 
 K = 12
 CONTRACT = "0123456789abcdef0123456789abcdef"

@@ -84,6 +84,12 @@ def ledger(school: School, name: str = "gold.promotions") -> list[dict[str, Any]
     return Lake(school.root).scan(name, missing_ok=True).to_pylist()
 
 
+def changes(school: School) -> list[dict[str, Any]]:
+    """Changes of the champion in order, without the rows that tell that they are carried out."""
+    rows = [row for row in ledger(school) if row["event"] != "carried_out"]
+    return sorted(rows, key=lambda r: r["number"])
+
+
 def names(made: Verdict) -> list[str]:
     return [check.name for check in failed(made.checks)]
 
@@ -106,9 +112,14 @@ def test_a_challenger_that_passes_every_check_becomes_champion(school: School) -
     assert (ended["look"], ended["alpha"], ended["episodes"]) == (1, 0.025, 240)
     told = json.loads(ended["findings"])["better than the prior"]
     assert told["lower"] > 0.005
-    (change,) = ledger(school)
+    change, done = sorted(ledger(school), key=lambda r: r["number"])
     assert (change["event"], change["version"], change["before"]) == ("promoted", "1", None)
     assert change["look_id"] == ended["look_id"]
+    assert (done["event"], done["version"], done["look_id"]) == (
+        "carried_out",
+        "1",
+        ended["look_id"],
+    )
 
 
 def test_tags_tell_what_a_version_has_seen(school: School) -> None:
@@ -241,7 +252,7 @@ def test_rollback_goes_back_one_champion_at_a_time_and_no_further(school: School
     assert alias(school) == "1"
     with pytest.raises(ModelError, match="champion is 1, and there was none before"):
         roll_back(settings(school.root), ES, "again", now)
-    rows = sorted(ledger(school), key=lambda r: r["number"])
+    rows = changes(school)
     assert [r["event"] for r in rows] == ["promoted"] * 3 + ["rolled_back"] * 2
     assert rows[-1]["reason"] == "so does this"
     with pytest.raises(ModelError, match="needs a reason"):
@@ -252,25 +263,47 @@ def test_an_alias_that_somebody_else_set_is_taken_as_it_is(school: School) -> No
     Registry(settings(school.root), ES).point("champion", "2")
     _champions(school).promote("1", "look", "for the test", NOW)
     assert roll_back(settings(school.root), ES, "worse", now) == ("2", "1")
-    assert [r["event"] for r in sorted(ledger(school), key=lambda r: r["number"])] == [
-        "found", "promoted", "rolled_back",
-    ]  # fmt: skip
+    assert [r["event"] for r in changes(school)] == ["found", "promoted", "rolled_back"]
+
+
+def test_an_alias_set_back_by_hand_to_the_champion_before_stays_there(school: School) -> None:
+    champions = _champions(school)
+    for version in ("1", "2", "3"):
+        champions.promote(version, "look", "for the test", NOW)
+    Registry(settings(school.root), ES).point("champion", "2")
+    assert champions.settle(NOW) == "2"
+    assert alias(school) == "2"
+    assert changes(school)[-1]["event"] == "found"
+    assert champions.settle(NOW) == "2"
+    assert len(changes(school)) == 4  # found once
+    assert roll_back(settings(school.root), ES, "worse still", now) == ("1", "2")
+
+
+def test_a_change_killed_after_the_alias_moved_is_not_made_again_after_a_hand_moved_it_back(
+    school: School, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go(school, school.good)
+    champions = _champions(school)
+    with monkeypatch.context() as patch:
+        patch.setattr(champions_file.Champions, "_carried_out", _killed)
+        with pytest.raises(SystemExit):
+            champions.promote("2", "look", "for the test", NOW)
+    assert alias(school) == "2"
+    assert champions.settle(NOW) == "2"  # now it is known to be carried out
+    Registry(settings(school.root), ES).point("champion", "1")
+    assert champions.settle(NOW) == "1"
 
 
 def test_a_promotion_killed_before_the_alias_moved_is_finished_by_the_next(school: School) -> None:
     go(school, school.good)
     registry = Registry(settings(school.root), ES)
-
-    def killed(_: str) -> None:
-        raise SystemExit("killed")
-
     dying = champions_file.Champions(
-        Lake(school.root), ES, lambda: registry.alias("champion"), killed
+        Lake(school.root), ES, lambda: registry.alias("champion"), _killed
     )
     with pytest.raises(SystemExit):
         dying.promote("2", "look", "for the test", NOW)
     assert alias(school) == school.good
-    assert ledger(school)[-1]["version"] == school.rival
+    assert changes(school)[-1]["version"] == school.rival
     with pytest.raises(ModelError, match="version 2 is champion already"):
         go(school, school.rival)
     assert alias(school) == school.rival
@@ -315,9 +348,9 @@ def test_of_two_that_change_the_champion_at_once_only_one_does(
     seen = slow.changes()
     quick.promote("2", "look", "for the test", NOW)
     monkeypatch.setattr(champions_file.Champions, "changes", lambda _: seen)
-    with pytest.raises(ModelError, match="change 2 of its champion was made by somebody else"):
+    with pytest.raises(ModelError, match="change 3 of its champion was made by somebody else"):
         slow._note("promoted", "3", "1", "look", "for the test", NOW)
-    assert [r["version"] for r in ledger(school)] == ["1", "2"]
+    assert [r["version"] for r in changes(school)] == ["1", "2"]
 
 
 def test_one_promotion_at_a_time(school: School) -> None:
@@ -396,6 +429,10 @@ def test_a_snapshot_that_is_not_the_models_own_is_refused(school: School) -> Non
     scorer.model.card.update(card)
     with pytest.raises(ModelError, match=f"under run date {FIRST} lies"):
         promote_file._contest(settings(school.root), replace(scorer), None, None)
+
+
+def _killed(*_: Any) -> None:
+    raise SystemExit("killed")
 
 
 def _champions(school: School) -> champions_file.Champions:

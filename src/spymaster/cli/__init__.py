@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from spymaster.cli import alerts as _alerts  # noqa: F401  (its verb)
 from spymaster.cli import dashboard as _dashboard  # noqa: F401  (its verb)
 from spymaster.cli import learning as _learning  # noqa: F401  (its verbs)
 from spymaster.cli import serving as _serving  # noqa: F401  (its verb)

@@ -15,6 +15,7 @@ from spymaster.cli.console import engine, errors, summary, tell, tell_table
 from spymaster.engines.local import Report
 from spymaster.engines.plan import Dates
 from spymaster.errors import ContractError
+from spymaster.masked import masked
 from spymaster.settings import Settings
 
 app = typer.Typer(
@@ -77,7 +78,7 @@ def date_of(text: str | None, option: str = "--session") -> dt.date | None:
         raise ContractError(f"{option} {text!r}: not a date; allowed: YYYY-MM-DD.") from None
 
 
-def _dates(session: str | None, first: str | None, last: str | None) -> Dates | None:
+def dates_of(session: str | None, first: str | None, last: str | None) -> Dates | None:
     one, a, b = date_of(session), date_of(first, "--from"), date_of(last, "--to")
     if one is not None and (a is not None or b is not None):
         raise ContractError("--session names one session; leave it out to use --from and --to.")
@@ -88,7 +89,7 @@ def _dates(session: str | None, first: str | None, last: str | None) -> Dates | 
     return None if a is None and b is None else Dates(a, b)
 
 
-def _exit(report: Report, config: Path | None, root: str | None) -> None:
+def finish(report: Report, config: Path | None, root: str | None) -> None:
     given = {"--config": config, "--root": root}
     same = "".join(f" {k} {shlex.quote(str(v))}" for k, v in given.items() if v is not None)
     for line in report.damaged:
@@ -130,7 +131,7 @@ def hist_bronze(files: SomeFiles = None, config: Config = None, root: Root = Non
     with engine(Settings.load(config, root=root)) as run:
         run.bronze(files or [])
     summary(run.report, ("bronze",))
-    _exit(run.report, config, root)
+    finish(run.report, config, root)
 
 
 @hist.command("silver")
@@ -142,7 +143,7 @@ def hist_silver(session: SessionDate = None, config: Config = None, root: Root =
     with engine(Settings.load(config, root=root)) as run:
         run.run((), date_of(session), ("silver",), from_bronze=True, force=True)
     summary(run.report, ("silver",))
-    _exit(run.report, config, root)
+    finish(run.report, config, root)
 
 
 @hist.command("gold")
@@ -154,7 +155,7 @@ def hist_gold(session: SessionDate = None, config: Config = None, root: Root = N
     with engine(Settings.load(config, root=root)) as run:
         run.run((), date_of(session), ("gold",), from_bronze=True, force=True)
     summary(run.report, ("gold",))
-    _exit(run.report, config, root)
+    finish(run.report, config, root)
 
 
 @hist.command("run")
@@ -182,11 +183,11 @@ def hist_run(
 
     Example: spymaster hist run --from 2024-01-08 --to 2024-02-02 --jobs 2
     """
-    dates = _dates(session, first, last)
+    dates = dates_of(session, first, last)
     with engine(Settings.load(config, root=root)) as run:
         run.run(files or [], dates=dates, force=force, verify=verify, jobs=jobs)
     summary(run.report, ("bronze", "silver", "gold"))
-    _exit(run.report, config, root)
+    finish(run.report, config, root)
 
 
 @app.command()
@@ -204,7 +205,7 @@ def plan(
     """
     from spymaster.cli.plan import show_plan
 
-    show_plan(Settings.load(config, root=root), _dates(session, first, last), verify)
+    show_plan(Settings.load(config, root=root), dates_of(session, first, last), verify)
 
 
 @app.command()
@@ -271,9 +272,9 @@ def show(
 def settings(config: Config = None) -> None:
     """Print the effective settings as TOML: defaults, then file, then environment.
 
-    Example: spymaster settings --config spymaster.toml
+    Passwords in addresses are shown as ***. Example: spymaster settings --config spymaster.toml
     """
-    tell(Settings.load(config).to_toml())
+    tell(masked(Settings.load(config).to_toml()))
 
 
 @app.command()

@@ -1,10 +1,10 @@
-"""The verbs of learning: snapshot, split, sweep, promote, rollback, models."""
+"""The verbs of learning: snapshot, split, sweep, backtest, promote, rollback, models."""
 
 from __future__ import annotations
 
 import datetime as dt
 import time
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -82,6 +82,76 @@ def sweep(
 
     settings = Settings.load(config, root=root)
     run_sweep(settings, model, run_date_of(run_date), trials, seed, jobs)
+
+
+@ml.command()
+def backtest(
+    model: Model,
+    version: Annotated[
+        str | None,
+        typer.Option(
+            "--version", metavar="N", help="Registered already; else the model swept last."
+        ),
+    ] = None,
+    alias: Annotated[
+        str | None, typer.Option("--alias", help="In place of --version, such as champion.")
+    ] = None,
+    sessions: Annotated[
+        Literal["test", "validation"],
+        typer.Option(help="What is traded. Test sessions are a look; validation is free."),
+    ] = "test",
+    run_date: Annotated[
+        str | None,
+        typer.Option("--run-date", metavar="DATE", help="Trade a later snapshot's sessions."),
+    ] = None,
+    latency_ms: Annotated[
+        float | None,
+        typer.Option("--latency-ms", help="From a vector or an outcome to the market."),
+    ] = None,
+    cost_ticks: Annotated[
+        float | None,
+        typer.Option("--cost-ticks", help="Fees in ticks per side, of all underliers."),
+    ] = None,
+    objective: Annotated[
+        Literal["per_trade", "total"] | None,
+        typer.Option(help="What the thresholds maximise on validation, in net ticks."),
+    ] = None,
+    min_trades: Annotated[
+        int | None, typer.Option("--min-trades", help="On validation, for a rule to be chosen.")
+    ] = None,
+    config: Config = None,
+    root: Root = None,
+) -> None:
+    """Trade a model's calls at the book's quotes, net of spread, fees, latency; with a report.
+
+    BREAK goes along with the approach, REJECT against it, where the probability reaches a threshold
+    that validation sessions have chosen. Test sessions are a look: a row of gold.test_looks, and
+    the next look (also the gate's) has less significance. The same backtest again costs nothing.
+    Report, trades and summary: ml-artifacts/backtests/. Knobs: [ml.backtest]. See docs/backtest.md.
+
+    Example: spymaster ml backtest --model ES_MODEL --alias champion --sessions validation
+    """
+    from spymaster.cli.backtesting import run_backtest
+
+    given: dict[str, Any] = {
+        "latency_ms": latency_ms,
+        "cost_ticks": cost_ticks,
+        "objective": objective,
+        "min_trades": min_trades,
+    }
+    knobs = {name: value for name, value in given.items() if value is not None}
+    settings = Settings.load(config, root=root, ml={"backtest": knobs} if knobs else None)
+    if cost_ticks is not None:
+        settings = with_cost(settings, cost_ticks)
+    day = None if run_date is None else run_date_of(run_date)
+    run_backtest(settings, model, version, alias, sessions, day)
+
+
+def with_cost(settings: Settings, ticks: float) -> Settings:
+    """The settings with the same fees for every underlier."""
+    costs = dict.fromkeys(settings.ml.backtest.underlier_cost_ticks, ticks)
+    how = settings.ml.backtest.model_copy(update={"underlier_cost_ticks": costs})
+    return settings.model_copy(update={"ml": settings.ml.model_copy(update={"backtest": how})})
 
 
 @ml.command()

@@ -14,6 +14,7 @@ from spymaster.cli.scoring import tell_scores
 from spymaster.engines.stream.anew import begin_anew
 from spymaster.engines.stream.live import LiveEngine
 from spymaster.engines.stream.report import StatusFile
+from spymaster.engines.stream.turns import short_turns
 from spymaster.engines.warm import warm_up
 from spymaster.feed.ingest.status import Health
 from spymaster.scoring.lines import Running, lines_of
@@ -32,6 +33,7 @@ def run_live(
 ) -> None:
     """Run until a signal, or until nothing comes; say what was done."""
     stop = Event()
+    short_turns()
 
     def ask(number: int, frame: FrameType | None) -> None:
         errors.print("draining: what was read is committed, then it ends")

@@ -81,7 +81,8 @@ def _show_ledgers(lake: Lake, model_id: str) -> None:
         tell_table(listing)
     asked = {"model_id": model_id}
     changes = lake.scan(PROMOTIONS, filters=asked, missing_ok=True).to_pylist()
-    for row in sorted(changes, key=lambda r: int(r["number"])):
+    shown = [row for row in changes if row["event"] != "carried_out"]
+    for row in sorted(shown, key=lambda r: int(r["number"])):
         tell(
             f"{day_of(row)}  {row['event'].replace('_', ' ')}: {row['version'] or 'nobody'} "
             f"(before: {row['before'] or 'nobody'}); {row['reason']}"

@@ -10,6 +10,7 @@ from typing import Any
 from spymaster.bus import open_bus
 from spymaster.cli.console import errors, tell
 from spymaster.engines.stream.anew import begin_anew
+from spymaster.engines.stream.turns import short_turns
 from spymaster.feed.ingest.status import Health
 from spymaster.scoring.line import LineName
 from spymaster.scoring.lines import Running, lines_of
@@ -29,6 +30,7 @@ def run_score(
 ) -> None:
     """Run until a signal, or until nothing comes; say what was done."""
     started = time.perf_counter()
+    short_turns()
     with ExitStack() as stack:
         running = stack.enter_context(
             Running(settings, lines_of(settings, model, role, url), **how)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from spymaster.contracts import bronze, gold, learning, lineage, scores, silver, stream
+from spymaster.contracts import alerts, bronze, gold, learning, lineage, scores, silver, stream
 from spymaster.contracts.column import Column, Table
 
 TABLES: dict[str, Table] = {
@@ -14,6 +14,7 @@ TABLES: dict[str, Table] = {
         *lineage.TABLES,
         *stream.TABLES,
         *scores.TABLES,
+        *alerts.TABLES,
         *learning.TABLES,
     )
 }

@@ -154,10 +154,11 @@ def _function(topic: str, table: Table) -> str:
 
 
 def _telling(topic: str, table: Table) -> tuple[str, ...]:
-    """The fewest columns that only this kind of the topic's messages has."""
+    """The fewest columns, never null, that only this kind of the topic's messages has."""
+    own = [c.name for c in table.columns if not c.null]
     others = [set(t.names) for t in _BY_TOPIC[topic] if t is not table]
-    for n in range(1, len(table.columns)):
-        for chosen in combinations(table.names, n):
+    for n in range(1, len(own)):
+        for chosen in combinations(own, n):
             if not any(set(chosen) <= other for other in others):
                 return chosen
     raise ValueError(f"{table.name}: no column tells it from the other kinds of {topic}")

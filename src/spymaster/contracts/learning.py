@@ -9,7 +9,7 @@ LOOK_EVENTS = ("begun", "ended")
 #: `seen`: nothing was to be decided by it.
 VERDICTS = ("passed", "refused", "seen")
 #: `found`: the alias was set by somebody else, and is taken as it is.
-PROMOTION_EVENTS = ("promoted", "rolled_back", "found")
+PROMOTION_EVENTS = ("promoted", "rolled_back", "carried_out", "found")
 
 TEST_LOOKS = Table(
     "gold.test_looks",
@@ -41,7 +41,8 @@ TEST_LOOKS = Table(
 
 PROMOTIONS = Table(
     "gold.promotions",
-    "Which version of a model became champion when, and why; written before the alias moves.",
+    "Which version of a model became champion when, and why; written before the alias moves, "
+    "and again (`carried_out`) after.",
     (
         key("model_id", "string", "model"),
         key("number", "int64", "of the model's changes, from 1"),

@@ -54,7 +54,7 @@ class BronzeFile:
             contracts = self._stage.contracts[:]
             self._thread.submit(self._write, chunk, done, contracts, (date, underlier, kind), at)
         for r in done.refused:
-            self._refused.append(self._quarantined(chunk, r.index, r.reason))
+            self._refused.append(quarantined(self._row, chunk, r.index, r.reason))
 
     def _write(
         self, chunk: Chunk, done: Processed, contracts: Any, partition: tuple[Any, ...], at: Any
@@ -74,18 +74,6 @@ class BronzeFile:
             rows, {"session_date": date, "underlier": underlier, "instrument_type": kind}
         )
 
-    def _quarantined(self, chunk: Chunk, index: int, reason: str) -> Row:
-        record = chunk.records[index]
-        return {
-            "source": self._row["path"],
-            "offset": chunk.number(index),
-            "reason": reason,
-            "ts_recv": int(record["ts_recv"]),
-            "instrument_id": int(record["instrument_id"]),
-            "raw": record.tobytes().hex(),
-            "batch_id": self._row["batch_id"],
-        }
-
     def close(self, read: FileRead) -> FileMade:
         """All of the file is read: its Parquet files, on disk for good."""
         self._thread.wait()
@@ -95,6 +83,20 @@ class BronzeFile:
         """Leave nothing behind."""
         self._thread.stop()
         self._writer.abandon()
+
+
+def quarantined(row: Row, chunk: Chunk, index: int, reason: str) -> Row:
+    """The row of bronze.quarantine for a refused record of a manifest row's file."""
+    record = chunk.records[index]
+    return {
+        "source": row["path"],
+        "offset": chunk.number(index),
+        "reason": reason,
+        "ts_recv": int(record["ts_recv"]),
+        "instrument_id": int(record["instrument_id"]),
+        "raw": record.tobytes().hex(),
+        "batch_id": row["batch_id"],
+    }
 
 
 def show_file(lake: Lake, made: FileMade, now: int) -> FileRead:
@@ -109,7 +111,14 @@ def show_file(lake: Lake, made: FileMade, now: int) -> FileRead:
         read.new = read.records - read.skipped - read.refused
     if made.refused:
         lake.append_rows("bronze.quarantine", made.refused, (f"bronze.quarantine/{batch}", 1))
+    note_file(lake, row, read, now)
+    return read
+
+
+def note_file(lake: Lake, row: Row, read: FileRead, now: int) -> None:
+    """All rows of a file are committed: its gap, and the manifest last."""
     if read.damage:
+        batch = row["batch_id"]
         lake.append_rows("bronze.gaps", [gap_of(row, read)], (f"bronze.gaps/{batch}", 1))
     Manifest(lake).set_status(
         row["path"],
@@ -118,7 +127,6 @@ def show_file(lake: Lake, made: FileMade, now: int) -> FileRead:
         records=read.records,
         last_mark=read.last_mark,
     )
-    return read
 
 
 def gap_of(row: Row, read: FileRead) -> Row:

@@ -25,6 +25,8 @@ from spymaster.lake.place import fsync
 #: A log longer than this is written anew without what the oldest state makes needless.
 _LONG = 1 << 20
 _KEPT = 2
+#: Lines that a machine without power may leave cut: one not for good, and the one behind it.
+_UNSURE = 2
 _MAGIC = b"SPYMASTER-STATE 1\n"
 
 Ranges = Mapping[int, tuple[int, int]]
@@ -81,6 +83,7 @@ class EpochLog:
         folder.mkdir(parents=True, exist_ok=True)
         self._path = folder / "log"
         self._results: dict[int, Any] = {}
+        self._loose = False  # the last line may not be on disk
         self._intents, self._epochs = self._read()
         self._file: BinaryIO = open(self._path, "ab")  # noqa: SIM115
         newest = newest_state(folder)
@@ -114,10 +117,14 @@ class EpochLog:
 
     # Writing
 
-    def intent(self, ranges: Ranges, facts: Mapping[str, Any]) -> Intent:
-        """Step 1: write down, for good, what will be worked on."""
+    def intent(self, ranges: Ranges, facts: Mapping[str, Any], *, for_good: bool = True) -> Intent:
+        """Step 1: write down, for good, what will be worked on.
+
+        Not `for_good`: it outlives this process, and is on disk with the next line that is. A
+        machine that loses its power may lose it; so nobody may hear of the work before.
+        """
         intent = Intent(self._next, dict(ranges), dict(facts))
-        self._append({"intent": asdict(intent)})
+        self._append({"intent": asdict(intent)}, for_good)
         self._intents[intent.n] = intent
         self._next += 1
         return intent
@@ -167,13 +174,17 @@ class EpochLog:
             if self._path.stat().st_size > _LONG:
                 self._shorten()
 
-    def _append(self, told: Mapping[str, Any]) -> None:
+    def _append(self, told: Mapping[str, Any], for_good: bool = True) -> None:
         with self._lock:
             self.check()
             try:
                 self._file.write(_line(told))
                 self._file.flush()
-                os.fdatasync(self._file.fileno())
+                if for_good or self._loose:  # one line at a time is not on disk
+                    os.fdatasync(self._file.fileno())
+                    self._loose = False
+                else:
+                    self._loose = True
             except OSError as e:
                 raise LakeError(f"{self._path}: cannot be written ({e.strerror or e}).") from e
 
@@ -205,7 +216,7 @@ class EpochLog:
         return self.folder / f"state-{e:012d}.bin"
 
     def _read(self) -> tuple[dict[int, Intent], dict[int, Epoch]]:
-        """What the log says; a last line that was cut is taken off."""
+        """What the log says; last lines that were cut are taken off."""
         intents: dict[int, Intent] = {}
         epochs: dict[int, Epoch] = {}
         if not self._path.exists():
@@ -226,7 +237,7 @@ class EpochLog:
             else:
                 epochs[told["epoch"]["e"]] = Epoch(**told["epoch"])
             good += len(line)
-        if data[good:].count(b"\n") > 1:
+        if data[good:].count(b"\n") > _UNSURE:
             raise LakeError(
                 f"{self._path}: damaged at byte {good}, and more follows. Begin anew from the "
                 "captured files with --fresh."

@@ -6,21 +6,21 @@ the lease commits what it made.
 
 from __future__ import annotations
 
-import datetime as dt
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from spymaster.engines.bronze_file import FileMade, FileRead
 from spymaster.engines.captured_gaps import CapturedGaps
 from spymaster.engines.inputs import Inputs
+from spymaster.engines.session_feed import Day, Progress, SessionFeed, midnight
 from spymaster.engines.session_run import SessionMade, SessionRun
 from spymaster.engines.source import BronzeSource, DbnSource, Source
 from spymaster.errors import LakeError, SpymasterError
 from spymaster.lake import Lake
-from spymaster.market.clock import DAY_NS, utc_midnight
+from spymaster.market.clock import DAY_NS
 from spymaster.market.instruments import Instruments
 from spymaster.market.sessions import Session
 from spymaster.settings import Settings
@@ -28,7 +28,6 @@ from spymaster.settings import Settings
 log = logging.getLogger(__name__)
 
 Row = dict[str, Any]
-Progress = Callable[[str, int], None]
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,7 @@ class Job:
 
     underlier: str
     inputs: Inputs | None
-    days: tuple[tuple[str, tuple[Row, ...]], ...]
+    days: tuple[Day, ...]
     layers: tuple[str, ...] = ()
     from_bronze: bool = False
     chunk_records: int = 250_000
@@ -91,9 +90,11 @@ def make(
         source = BronzeSource(lake, instruments, job.chunk_records)
     else:
         source = DbnSource(lake, settings, instruments, job.chunk_records, job.seen, into)
-    work = _Work(job, lake, settings, source, now, progress, into or lake)
+    run = None if job.inputs is None else SessionRun(into or lake, settings, job.inputs, job.layers)
+    work = Walk(job, settings, source, run, CapturedGaps(lake).before, now, progress)
     try:
-        work.run()
+        for _ in work.steps():
+            pass
     except BaseException as error:
         work.abandon()
         work.made.files = source.made
@@ -114,28 +115,39 @@ def told(error: Exception) -> Exception:
     return error
 
 
-class _Work:
+class Walk:
+    """A job's days and files in order: events, gaps and clock marks, as every engine places them.
+
+    Do its `steps`; `made` is what came of them. `run` is None where no session needs the file;
+    `before` gives the gaps that stand before a manifest row's file.
+    """
+
     def __init__(
         self,
         job: Job,
-        lake: Lake,
         settings: Settings,
         source: Source,
-        now: Callable[[], int],
-        progress: Progress,
-        into: Lake,
+        run: SessionRun | None,
+        before: Callable[[Row], Sequence[Row]],
+        now: Callable[[], int] = time.time_ns,
+        progress: Progress = lambda day, records: None,
     ) -> None:
-        self.made = Made()
-        self._job, self._settings, self._source = job, settings, source
-        self._now, self._progress = now, progress
-        self._run = (
-            None if job.inputs is None else SessionRun(into, settings, job.inputs, job.layers)
-        )
-        self._gaps = CapturedGaps(lake)
+        self._job, self._settings, self._run = job, settings, run
+        self._feed = SessionFeed(job.name, source, before, run, now, progress)
+        self.made = Made(reads=self._feed.reads)
 
-    def run(self) -> None:
-        for day, rows in self._job.days:
-            self._day(day, rows)
+    def steps(self) -> Iterator[None]:
+        """Yields after each piece of the feed; after the last one the session is finished."""
+        try:
+            yield from self._feed.steps(self._job.days)
+        finally:
+            made, feed = self.made, self._feed
+            made.seconds["bronze"] += feed.read_s
+            made.seconds["silver and gold"] += feed.taken_s
+            if self._run is not None:
+                made.gaps += [
+                    missing_day(self._settings, self._run.session, d) for d in feed.missing
+                ]
         if self._run is not None:
             started = time.perf_counter()
             self.made.session = self._run.finish()
@@ -144,49 +156,6 @@ class _Work:
     def abandon(self) -> None:
         if self._run is not None:
             self._run.abandon()
-
-    def _day(self, day: str, rows: Sequence[Row]) -> None:
-        run = self._run
-        if not rows:
-            if run is not None and run.session.utc_days()[-1].strftime("%Y%m%d") != day:
-                self._missing_day(run, day)
-            return
-        marks = []
-        for row in sorted(rows, key=lambda r: (r["start"], r["path"])):
-            if run is not None:
-                for gap in self._gaps.before(row):
-                    if run.reached_by(gap["from_ts"], gap["to_ts"]):
-                        run.gap(gap["from_ts"], gap["reason"])
-            read = self._read(row)
-            if read.last_mark is not None:
-                marks.append(read.last_mark)
-            if read.damage and run is not None:
-                since = midnight(day) if read.last_mark is None else read.last_mark
-                run.gap(since, f"{row['path']} ends early: {read.damage}")
-        if marks and run is not None:
-            run.close(max(marks))
-
-    def _missing_day(self, run: SessionRun, day: str) -> None:
-        """A day that the session needs before its last one has no file: a named gap."""
-        run.gap(midnight(day), f"no file of {day}")
-        self.made.gaps.append(missing_day(self._settings, run.session, day))
-
-    def _read(self, row: Row) -> FileRead:
-        started = time.perf_counter()
-        inside = 0.0
-        if self._run is not None:
-            self._run.begin_file()
-        for contracts, events in self._source.events(row, self._now):
-            at = time.perf_counter()
-            if self._run is not None:
-                self._run.advance(contracts, events)
-            inside += time.perf_counter() - at
-            self._progress(self._job.name, self._source.last_read.records)
-        read = self._source.last_read
-        self.made.reads.append(read)
-        self.made.seconds["silver and gold"] += inside
-        self.made.seconds["bronze"] += time.perf_counter() - started - inside
-        return read
 
 
 def missing_day(settings: Settings, s: Session, day: str) -> tuple[Row, str]:
@@ -201,8 +170,3 @@ def missing_day(settings: Settings, s: Session, day: str) -> tuple[Row, str]:
         "batch_id": None,
     }
     return gap, f"bronze.gaps/{s.underlier}/{day}/{s.session_date}"
-
-
-def midnight(day: str) -> int:
-    """The start of a UTC day given as "yyyymmdd", ns UTC."""
-    return utc_midnight(dt.datetime.strptime(day, "%Y%m%d").date())

@@ -19,13 +19,14 @@ from pathlib import Path
 from typing import Any
 
 from spymaster.engines.bronze_file import FileRead, show_file
-from spymaster.engines.job import Job, Made, Progress, make, told
+from spymaster.engines.job import Job, Made, make, told
 from spymaster.engines.lease import HISTORY, Lease, others_at_work
 from spymaster.engines.ledger import Ledger
 from spymaster.engines.parallel import Hands, run_parallel
 from spymaster.engines.plan import Dates, Planner, Step
 from spymaster.engines.repair import repair_books, repair_bronze
 from spymaster.engines.repair_notes import repair_notes
+from spymaster.engines.session_feed import Progress
 from spymaster.engines.session_run import Outcome
 from spymaster.engines.show import check_gold_fits, show_session
 from spymaster.engines.stored import Stored
@@ -152,8 +153,7 @@ class LocalEngine:
             self.land(files)
             self._instruments = self._defined()
             waiting = [r for r in self._files() if r["status"] == "landed"]
-            for row in sorted(waiting, key=lambda r: (utc_day(r), r["path"])):
-                self._do(self._file_job(row))
+            self._bronze(sorted(waiting, key=lambda r: (utc_day(r), r["path"])))
         return self._done(len(self.report.failed) == 1 and len(waiting) == 1)
 
     def plan(self, dates: Dates | None = None, *, verify: bool = False) -> list[Step]:
@@ -219,11 +219,7 @@ class LocalEngine:
                     "Land its file: spymaster land FILE"
                 )
             how = How(tuple(layers), from_bronze)
-            if jobs > 1 and len(wanted) > 1 and layers != ("gold",):
-                self._together(planner, wanted, how, jobs)
-            else:
-                for s, forced in wanted:
-                    self._session(planner, s, how, forced)
+            self._make(planner, wanted, how, jobs)
             if not from_bronze:
                 self._rest(landed, wanted)
         return self._done(len(wanted) == 1)
@@ -283,6 +279,19 @@ class LocalEngine:
         return ", ".join(sorted({utc_day(r) for r in self._files()})) or "none"
 
     # Make and show
+
+    def _bronze(self, rows: Sequence[Row]) -> None:
+        for row in rows:
+            self._do(self._file_job(row))
+
+    def _make(
+        self, planner: Planner, wanted: Sequence[tuple[Session, bool]], how: How, jobs: int
+    ) -> None:
+        if jobs > 1 and len(wanted) > 1 and how.layers != ("gold",):
+            self._together(planner, wanted, how, jobs)
+        else:
+            for s, forced in wanted:
+                self._session(planner, s, how, forced)
 
     def _session(self, planner: Planner, s: Session, how: How, forced: bool) -> None:
         step = planner.step(s)

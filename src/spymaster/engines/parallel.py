@@ -6,8 +6,9 @@ these first; from then on every session can be made on its own, in any order, by
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from spymaster.engines.job import Job, Made
 from spymaster.engines.ledger import CONTRACT_DAY, SUMMARY, Ledger
@@ -28,6 +29,12 @@ class Hands:
     current: Callable[[Step], None]
 
 
+class Maker(Protocol):
+    """Makes several sessions at a time."""
+
+    def run(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Made]]: ...
+
+
 def run_parallel(
     planner: Planner,
     wanted: Sequence[tuple[Session, bool]],
@@ -35,6 +42,18 @@ def run_parallel(
     hands: Hands,
 ) -> None:
     """Make the wanted sessions (and whether by force) that are not current; equal to one by one."""
+    for job, made in workers.run(prepared(planner, wanted, workers, hands)):
+        agree(job, made, planner.ledger)
+        hands.show(job, made)
+
+
+def prepared(
+    planner: Planner,
+    wanted: Sequence[tuple[Session, bool]],
+    workers: Maker,
+    hands: Hands,
+) -> list[Job]:
+    """The sessions to make, each knowing what it must of those before: the light pass is done."""
     steps = [(s, forced, planner.step(s)) for s, forced in wanted]
     stale = [s for s, forced, step in steps if forced or step.state != "current"]
     broken = _light_pass([hands.job(s) for s in stale], planner.ledger, workers, hands)
@@ -57,12 +76,10 @@ def run_parallel(
         landed = {r["path"] for _, rows in job.days for r in rows if r["status"] == "landed"}
         jobs.append(replace(job, seen=tuple(sorted(landed & taken))))
         taken |= landed
-    for job, made in workers.run(jobs):
-        _agree(job, made, planner.ledger)
-        hands.show(job, made)
+    return jobs
 
 
-def _light_pass(jobs: Sequence[Job], ledger: Ledger, workers: Workers, hands: Hands) -> set[str]:
+def _light_pass(jobs: Sequence[Job], ledger: Ledger, workers: Maker, hands: Hands) -> set[str]:
     """Summaries of these sessions into the ledger; the names of those that failed."""
     broken = set()
     seen = tuple(sorted({r["path"] for j in jobs for _, rows in j.days for r in rows}))
@@ -79,7 +96,7 @@ def _keys(row: dict[str, object]) -> dict[str, object]:
     return {k: row[k] for k in ("session_date", "underlier", "instrument_type")}
 
 
-def _agree(job: Job, made: Made, ledger: Ledger) -> None:
+def agree(job: Job, made: Made, ledger: Ledger) -> None:
     """What the light pass said of a session is what the whole of it says; else it fails."""
     if made.session is None:
         return

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from spymaster.engines.inputs import Inputs, inputs_of
-from spymaster.engines.job import midnight
 from spymaster.engines.ledger import Ledger
+from spymaster.engines.session_feed import midnight
 from spymaster.engines.stored import Stored
 from spymaster.lake.manifest import utc_day
 from spymaster.market.clock import DAY_NS

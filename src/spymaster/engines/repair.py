@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 
 Row = dict[str, Any]
 MBO, SPEC = "bronze.mbo", "gold.vector_spec"
+#: How the names of files begin that Spark wrote.
+_SPARKS = "part-"
 
 
 def repair_books(lake: Lake, settings: Settings, now: Callable[[], int]) -> list[str]:
@@ -72,6 +74,11 @@ def repair_bronze(
 ) -> list[str]:
     """Decode again the landed files whose rows in bronze.mbo are damaged."""
     bad = stored.bad(MBO)
+    if strange := _of(bad, _SPARKS):
+        raise LakeError(
+            f"{MBO}: {bad[strange[0]]}. Spark wrote it, and its name does not tell which landed "
+            "file it is of. Land that day's file again in a new root."
+        )
     for row in files if bad else ():
         mine = _of(bad, row["batch_id"])
         if mine and row["status"] != "landed":

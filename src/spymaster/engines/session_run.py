@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from spymaster.engines.inputs import Inputs
 from spymaster.engines.markets import Made as MarketsMade
 from spymaster.engines.session_stages import SessionStages, as_rows
-from spymaster.engines.sink import Sink
+from spymaster.engines.sink import RowSink, Sink
 from spymaster.engines.training import label_vectors, training_view
 from spymaster.lake import Lake, Part
 from spymaster.market.identify import Instrument
@@ -70,10 +70,16 @@ class SessionRun:
     """Give it the feed's events in order, its gaps and its clock marks; then `finish`.
 
     Without layers it is the light pass: only what later sessions need to know of this one.
+    `sink`: where the rows go, by default files of the lake.
     """
 
     def __init__(
-        self, lake: Lake, settings: Settings, inputs: Inputs, layers: Sequence[str]
+        self,
+        lake: Lake | None,
+        settings: Settings,
+        inputs: Inputs,
+        layers: Sequence[str],
+        sink: RowSink | None = None,
     ) -> None:
         self.session = session = inputs.session
         self._inputs, self._layers = inputs, tuple(layers)
@@ -85,7 +91,10 @@ class SessionRun:
             cold=inputs.cold,
         )
         constants = {"data_version": inputs.data_version}
-        self._sink = Sink(lake, session.session_date, session.underlier, constants)
+        if sink is None:
+            assert lake is not None
+            sink = Sink(lake, session.session_date, session.underlier, constants)
+        self._sink = sink
         self._held: list[Rows] = []
 
     def begin_file(self) -> None:

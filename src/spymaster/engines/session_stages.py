@@ -117,8 +117,7 @@ class SessionStages:
 
     def reached_by(self, from_ts: int, to_ts: int) -> bool:
         """Does a gap of the feed (ns UTC) reach into the session's time?"""
-        s = self.session
-        return from_ts <= s.hull.end + LATENESS_NS and to_ts >= s.input_start
+        return reached_by(self.session, from_ts, to_ts)
 
     def close(self, mark: int) -> Made:
         """Take a clock mark of the feed, ns UTC."""
@@ -218,6 +217,11 @@ class SessionStages:
         self._missing, self._mark = found["missing"], found["mark"]
         self._known_to = found["known_to"]
         self.quality.update(found["quality"])
+
+
+def reached_by(session: Session, from_ts: int, to_ts: int) -> bool:
+    """Does a gap of the feed (ns UTC) reach into a session's time?"""
+    return from_ts <= session.hull.end + LATENESS_NS and to_ts >= session.input_start
 
 
 def contract_day(contract_id: str, earlier: Earlier) -> Row:

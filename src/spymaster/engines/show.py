@@ -34,8 +34,28 @@ def show_session(
     The row `started` comes first and hides the session from readers until the last one says
     `complete` (silver and gold of one making) or `silver`.
     """
+    started = begin_session(made, before, now, run_id)
+    lake.append_rows("lineage", [started])
+    if "gold" in made.layers:
+        show_spec(lake, made)
+    info = {"data_version": made.inputs.data_version, "run_id": run_id}
+    versions: dict[str, int] = {}
+    for layer in ("silver", "gold"):
+        for name in TABLES[layer] if layer in made.layers else ():
+            versions.update(_replace(lake, name, made, info))
+    done = end_session(made, before, started, versions, now)
+    lake.append_rows("lineage", [done])
+    return done
+
+
+def begin_session(
+    made: SessionMade, before: Mapping[str, Any], now: Callable[[], int], run_id: str
+) -> Row:
+    """The lineage row that hides a session from readers; `before` is the row before it."""
     s = made.inputs.session
-    facts = {
+    # The latest row counts: its time is past that of the row before, whatever the clock does.
+    at = max(now(), int(before.get("committed_at") or 0) + 1)
+    return {
         "session_date": s.session_date,
         "underlier": s.underlier,
         "data_version": made.inputs.data_version,
@@ -45,28 +65,33 @@ def show_session(
         "run_id": run_id,
         "epoch": None,
         "machine": provenance.machine(),
+        "status": "started",
+        "table_versions": "{}",
+        "committed_at": at,
     }
-    # The latest row counts: its time is past that of the row before, whatever the clock does.
-    at = max(now(), int(before.get("committed_at") or 0) + 1)
-    started = {**facts, "status": "started", "table_versions": "{}", "committed_at": at}
-    lake.append_rows("lineage", [started])
-    if "gold" in made.layers:
-        app = f"gold.vector_spec/{spec_hash(made.spec)}"
-        lake.append_rows("gold.vector_spec", vector_spec_rows(made.spec), app=(app, 1))
-    info = {"data_version": made.inputs.data_version, "run_id": run_id}
-    versions: dict[str, int] = {}
-    for layer in ("silver", "gold"):
-        for name in TABLES[layer] if layer in made.layers else ():
-            versions.update(_replace(lake, name, made, info))
-    done = {
-        **facts,
+
+
+def show_spec(lake: Lake, made: SessionMade) -> None:
+    """What the vectors' columns mean, once for each spec."""
+    app = f"gold.vector_spec/{spec_hash(made.spec)}"
+    lake.append_rows("gold.vector_spec", vector_spec_rows(made.spec), app=(app, 1))
+
+
+def end_session(
+    made: SessionMade,
+    before: Mapping[str, Any],
+    started: Row,
+    versions: Mapping[str, int],
+    now: Callable[[], int],
+) -> Row:
+    """The lineage row that shows a session: all its tables are committed, at these versions."""
+    return {
+        **started,
         "status": _status(made, before),
         "table_versions": json.dumps(versions),
         "rows": json.dumps(_rows(made, before)),
-        "committed_at": max(now(), at + 1),
+        "committed_at": max(now(), started["committed_at"] + 1),
     }
-    lake.append_rows("lineage", [done])
-    return done
 
 
 def _status(made: SessionMade, before: Mapping[str, Any]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +19,18 @@ from spymaster.lake.parquet import Part, PartWriter
 from spymaster.stages.rows import Coded, Rows
 
 ENOUGH = 1 << 17
+
+
+class RowSink(Protocol):
+    """Where a session's rows go; `rows` counts them by table."""
+
+    rows: dict[str, int]
+
+    def add(self, rows: Iterable[Rows], instrument_type: str) -> None: ...
+
+    def close(self) -> dict[str, list[Part]]: ...
+
+    def abandon(self) -> None: ...
 
 
 class Sink:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,12 +12,12 @@ from spymaster.engines.bronze_file import BronzeFile, FileMade, FileRead
 from spymaster.errors import SourceError
 from spymaster.feed.capture_name import captured_batch
 from spymaster.feed.control import Control
-from spymaster.feed.dbn import DbnReader
+from spymaster.feed.dbn import Chunk, DbnReader
 from spymaster.lake import Lake
 from spymaster.market.identify import Instrument
 from spymaster.market.instruments import Instruments
 from spymaster.settings import Settings
-from spymaster.stages.bronze_process_dbn import BronzeProcessDBN
+from spymaster.stages.bronze_process_dbn import BronzeProcessDBN, Processed
 from spymaster.stages.envelope import EVENT_COLUMNS, events_of
 
 Events = tuple[Sequence[Instrument], NDArray[Any]]
@@ -66,34 +66,51 @@ class DbnSource:
             self.last_read = self._bronze.last_read
             return
         self.last_read = read = FileRead(row["path"])
-        batch, instruments = captured_batch(row["path"]), self._instruments
-        if batch is not None:
-            # A capture's own word holds from its place on, as it did when it was live.
-            instruments = instruments.without(batch)
-        stage = BronzeProcessDBN(row["dataset"], instruments, self._settings.underlier)
+        stage = bronze_stage(row, self._instruments, self._settings)
         into = None if row["path"] in self._seen else BronzeFile(self._into, row, stage, now)
         try:
-            with DbnReader(local_path(self._lake, row["path"])) as reader:
-                mixed = reader.metadata.schema is None
-                control = Control(reader.metadata, self._settings.underlier, batch)
-                for chunk in reader.chunks(self._chunk):
-                    learnt = control.take(chunk) if mixed else ()
-                    done = stage.advance(chunk.records, learnt)
-                    read.records += len(chunk.records)
-                    read.skipped += done.skipped
-                    read.refused += len(done.refused)
-                    if into is not None:
-                        into.write(chunk, done)
-                    yield stage.contracts, done.events
-                if reader.damage is not None:
-                    read.damage = f"record {reader.damage.record}: {reader.damage.reason}"
-            read.last_mark = stage.last_mark
+            path = local_path(self._lake, row["path"])
+            for chunk, done in decode(path, stage, self._settings, self._chunk, read):
+                if into is not None:
+                    into.write(chunk, done)
+                yield stage.contracts, done.events
             if into is not None:
                 self.made.append(into.close(read))
         except BaseException:
             if into is not None:
                 into.abandon()
             raise
+
+
+def bronze_stage(row: Row, instruments: Instruments, settings: Settings) -> BronzeProcessDBN:
+    """The stage that a manifest row's file goes through."""
+    batch = captured_batch(row["path"])
+    if batch is not None:
+        # A capture's own word holds from its place on, as it did when it was live.
+        instruments = instruments.without(batch)
+    return BronzeProcessDBN(row["dataset"], instruments, settings.underlier)
+
+
+def decode(
+    path: Path, stage: BronzeProcessDBN, settings: Settings, chunk_records: int, read: FileRead
+) -> Iterator[tuple[Chunk, Processed]]:
+    """A landed file, at `path`, through its stage; `read.path` is its place under the root.
+
+    `read` takes what reading comes to: all of it after the last chunk.
+    """
+    with DbnReader(path) as reader:
+        mixed = reader.metadata.schema is None
+        control = Control(reader.metadata, settings.underlier, captured_batch(read.path))
+        for chunk in reader.chunks(chunk_records):
+            learnt = control.take(chunk) if mixed else ()
+            done = stage.advance(chunk.records, learnt)
+            read.records += len(chunk.records)
+            read.skipped += done.skipped
+            read.refused += len(done.refused)
+            yield chunk, done
+        if reader.damage is not None:
+            read.damage = f"record {reader.damage.record}: {reader.damage.reason}"
+    read.last_mark = stage.last_mark
 
 
 def local_path(lake: Lake, path: str) -> Path:
@@ -107,14 +124,24 @@ def local_path(lake: Lake, path: str) -> Path:
 
 
 class BronzeSource:
-    """Reads bronze.mbo back, file by file as they landed, in the feed's order."""
+    """Reads bronze.mbo back, file by file as they landed, in the feed's order.
 
-    def __init__(self, lake: Lake, instruments: Instruments, chunk_records: int) -> None:
+    `only`: columns and values; rows that have others are left where they are.
+    """
+
+    def __init__(
+        self,
+        lake: Lake,
+        instruments: Instruments,
+        chunk_records: int,
+        only: Mapping[str, Any] | None = None,
+    ) -> None:
         self.last_read = FileRead("")
         self.made: list[FileMade] = []
         self._lake, self._chunk = lake, chunk_records
         self._known = instruments.by_contract()
         self._steps = {k: int(v.price_step or 1) for k, v in self._known.items()}
+        self._only = dict(only or {})
 
     def events(self, row: Row, now: Callable[[], int]) -> Iterator[Events]:
         """The events of one landed file, from its rows in bronze."""
@@ -126,7 +153,7 @@ class BronzeSource:
         names: list[str] = []
         for batch in self._lake.batches(
             "bronze.mbo",
-            {"batch_id": row["batch_id"]},
+            {"batch_id": row["batch_id"], **self._only},
             EVENT_COLUMNS,
             self._chunk,
             dictionary=True,

@@ -12,7 +12,8 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.queues import SimpleQueue
 from typing import Any
 
-from spymaster.engines.job import Job, Made, Progress, make
+from spymaster.engines.job import Job, Made, make
+from spymaster.engines.session_feed import Progress
 from spymaster.errors import SessionError, SpymasterError
 from spymaster.lake import Lake
 from spymaster.market.identify import Instrument

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from spymaster.contracts import learning, scores, stream
+from spymaster.contracts import alerts, learning, scores, stream
 from spymaster.lake import delta, read
 from spymaster.lake.tables import Lake
 
@@ -18,7 +18,7 @@ SHARED = (
     "bronze.quarantine",
     "bronze.gaps",
     "gold.vector_spec",
-    *(t.name for t in (*scores.TABLES, *learning.TABLES)),
+    *(t.name for t in (*scores.TABLES, *alerts.TABLES, *learning.TABLES)),
 )
 STREAMED = {t.name for t in stream.TABLES}
 #: Under a table's log: a commit of ours, and one of delta-rs, before they got their number.

@@ -11,22 +11,10 @@ from numpy.typing import NDArray
 from spymaster.errors import ModelError
 from spymaster.ml.dataset import Dataset
 from spymaster.ml.extra import needed
-from spymaster.ml.outcomes import OUTCOMES, floored
+from spymaster.ml.outcomes import OUTCOMES, floored, prior
 
 #: Oriented distance in barriers, bars since the trigger, realized volatility; and the direction.
 FEATURES = ("distance_barriers", "bars_since_trigger", "volatility_72")
-
-
-def prior(label: NDArray[np.int8], weight: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The outcomes' weighted shares, floored: [3].
-
-    >>> prior(np.array([0, 1, 1, 2], np.int8), np.array([1.0, 0.5, 0.5, 2.0])).tolist()
-    [0.25, 0.25, 0.5]
-    """
-    if not len(label):
-        raise ModelError("there are no rows to take the prior of. Name sessions that hold some.")
-    total = np.asarray(np.bincount(label, weight, len(OUTCOMES)), np.float64)
-    return np.asarray(floored(total[None])[0])
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ import numpy as np
 from spymaster.ml.arrays import FORMAT, OUTCOMES, Model, digest
 from spymaster.ml.dataset import Dataset
 from spymaster.ml.fitting import fit, form
-from spymaster.ml.trust import calibration, prior, trust
+from spymaster.ml.outcomes import prior
+from spymaster.ml.trust import calibration, trust
 
 
 def uncalibrated(data: Dataset, knobs: Mapping[str, Any], fit_seed: int) -> Model:

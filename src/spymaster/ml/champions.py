@@ -1,7 +1,8 @@
-"""Who was champion when: a model's changes in order, written before the alias moves.
+"""Who was champion when: a model's changes in order, written before the alias moves and after.
 
-The table tells what shall be, the registry's alias what is. A change that was killed between the
-two is carried out by whoever comes next; an alias that somebody else has moved is taken as it is.
+The table tells what shall be, the registry's alias what is. A change that was killed before its
+`carried_out` is carried out by whoever comes next; one that was carried out is never repeated: an
+alias that somebody has moved since, also back to the champion before, is taken as it is.
 Hold the model's promotion lease.
 """
 
@@ -16,7 +17,10 @@ from spymaster.lake import Lake
 from spymaster.lake.lineage import code_version
 
 PROMOTIONS = "gold.promotions"
-Event = Literal["promoted", "rolled_back", "found"]
+Event = Literal["promoted", "rolled_back", "carried_out", "found"]
+Change = dict[str, Any]
+#: What is at most begun until its `carried_out` stands after it.
+_BEGUN = ("promoted", "rolled_back")
 
 
 @dataclass(frozen=True)
@@ -28,8 +32,8 @@ class Champions:
     get: Callable[[], str | None]
     put: Callable[[str], None]
 
-    def changes(self) -> list[dict[str, Any]]:
-        """Every change, in order."""
+    def changes(self) -> list[Change]:
+        """Every row, in order."""
         asked = {"model_id": self.model_id}
         rows = self.lake.scan(PROMOTIONS, filters=asked, missing_ok=True).to_pylist()
         return sorted(rows, key=lambda r: int(r["number"]))
@@ -37,12 +41,16 @@ class Champions:
     def settle(self, now: int) -> str | None:
         """Bring table and alias together; the champion that is then both, None if there is none."""
         changes = self.changes()
-        last = changes[-1] if changes else {"version": None, "before": None}
-        there = self.get()
+        nothing: Change = {"event": "found", "version": None, "before": None}
+        last = changes[-1] if changes else nothing
+        there, begun = self.get(), last["event"] in _BEGUN
         if there == last["version"]:
+            if begun:
+                self._carried_out(last, now)
             return there
-        if there == last["before"] and last["version"] is not None:
+        if begun and there == last["before"]:
             self.put(last["version"])
+            self._carried_out(last, now)
             return str(last["version"])
         why = "the alias was set elsewhere"
         self._note("found", there, last["version"], None, why, now)
@@ -51,8 +59,7 @@ class Champions:
     def promote(self, version: str, look_id: str, reason: str, now: int) -> str | None:
         """Make a version champion; returns the one before."""
         before = self.settle(now)
-        self._note("promoted", version, before, look_id, reason, now)
-        self.put(version)
+        self._change("promoted", version, before, look_id, reason, now)
         return before
 
     def roll_back(self, reason: str, now: int) -> tuple[str, str]:
@@ -67,9 +74,25 @@ class Champions:
                 f"{self.model_id}: champion is {champion or 'nobody'}, and there was none before. "
                 "Promote a version: spymaster ml promote"
             )
-        self._note("rolled_back", earlier[-1], champion, None, reason, now)
-        self.put(earlier[-1])
+        self._change("rolled_back", earlier[-1], champion, None, reason, now)
         return earlier[-1], champion
+
+    def _change(
+        self,
+        event: Event,
+        version: str,
+        before: str | None,
+        look_id: str | None,
+        reason: str,
+        now: int,
+    ) -> None:
+        change = self._note(event, version, before, look_id, reason, now)
+        self.put(version)
+        self._carried_out(change, now)
+
+    def _carried_out(self, change: Change, now: int) -> None:
+        what = (change["version"], change["before"], change["look_id"])
+        self._note("carried_out", *what, f"change {change['number']}: the alias moved", now)
 
     def _note(
         self,
@@ -79,7 +102,7 @@ class Champions:
         look_id: str | None,
         reason: str,
         now: int,
-    ) -> None:
+    ) -> Change:
         number = len(self.changes()) + 1
         row = {
             "model_id": self.model_id,
@@ -98,20 +121,28 @@ class Champions:
                 f"{self.model_id}: change {number} of its champion was made by somebody else at "
                 "this moment. See: spymaster ml models"
             )
+        return row
 
 
-def stack(changes: list[dict[str, Any]]) -> list[str]:
+def stack(changes: list[Change]) -> list[str]:
     """The champions that a rollback can go back to, the last one in force.
+
+    An alias that was set back by hand to the champion before is a rollback, too.
 
     >>> def change(event, version):
     ...     return {"event": event, "version": version}
     >>> made = [change("promoted", "1"), change("promoted", "2"), change("rolled_back", "1")]
     >>> stack(made[:2]), stack(made)
     (['1', '2'], ['1'])
+    >>> stack([*made[:2], change("found", "1")])
+    ['1']
     """
     kept: list[str] = []
     for change in changes:
-        if change["event"] == "rolled_back":
+        if change["event"] == "carried_out":
+            continue
+        by_hand = change["event"] == "found" and kept[-2:-1] == [change["version"]]
+        if change["event"] == "rolled_back" or by_hand:
             kept.pop()
         elif change["version"] is None:
             kept.clear()

@@ -23,7 +23,8 @@ from spymaster.ml.extra import needed, quiet
 
 #: Where MLflow lays the arrays inside a saved model.
 _INSIDE = Path("artifacts") / "model"
-#: Azure's server for a model without a script of its own, and the collector it asks for.
+#: Azure's server for a model without a script of its own, and the collector it asks for. The
+#: server brings inference-schema, which its script imports, and MLflow brings scipy.
 AZURE = ("azureml-inference-server-http", "azureml-ai-monitoring")
 _PINNED = ("mlflow", "numpy", "pandas")
 _REGISTERED = re.compile(r"models:/[^/@]+/(\d+)")

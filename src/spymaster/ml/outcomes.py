@@ -1,4 +1,4 @@
-"""The three outcomes in their order, and what a probability of them may be."""
+"""The three outcomes in their order, what a probability of them may be, and how often each came."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from spymaster.contracts.silver import OUTCOMES
 from spymaster.errors import ModelError
 
-__all__ = ["FLOOR", "OUTCOMES", "PROBABILITIES", "floored"]
+__all__ = ["FLOOR", "OUTCOMES", "PROBABILITIES", "floored", "prior"]
 
 #: The columns of probabilities, in the order of OUTCOMES.
 PROBABILITIES = tuple(f"p_{name.lower()}" for name in OUTCOMES)
@@ -51,3 +51,15 @@ def floored(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
     kept = np.where(low, 0.0, p)
     room = 1.0 - lifted.sum(axis=1, keepdims=True)
     return np.asarray(np.where(low, FLOOR, kept * (room / kept.sum(axis=1, keepdims=True))))
+
+
+def prior(label: NDArray[np.int8], weight: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The outcomes' weighted shares, floored: [3].
+
+    >>> prior(np.array([0, 1, 1, 2], np.int8), np.array([1.0, 0.5, 0.5, 2.0])).tolist()
+    [0.25, 0.25, 0.5]
+    """
+    if not len(label):
+        raise ModelError("there are no rows to take the prior of. Name sessions that hold some.")
+    total = np.asarray(np.bincount(label, weight, len(OUTCOMES)), np.float64)
+    return np.asarray(floored(total[None])[0])

@@ -184,7 +184,7 @@ class _Contest:
 def _contest(
     settings: Settings, scorer: Scorer, rival: Scorer | None, run_date: dt.date | None
 ) -> _Contest:
-    own = _snapshot(settings.root, scorer)
+    own = snapshot_of(settings.root, scorer)
     data = own
     if run_date is not None and run_date != own.run_date:
         data = load(settings.root, scorer.model_id, run_date)
@@ -201,7 +201,7 @@ def _contest(
     )
 
 
-def _snapshot(root: str | Path, scorer: Scorer) -> Dataset:
+def snapshot_of(root: str | Path, scorer: Scorer) -> Dataset:
     """The snapshot that a model was made of, verified."""
     card = scorer.model.card
     found = load(root, scorer.model_id, dt.date.fromisoformat(card["run_date"]))

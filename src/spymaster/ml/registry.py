@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from spymaster.errors import ModelError
+from spymaster.masked import masked
 from spymaster.ml.extra import needed
 from spymaster.ml.model import Scorer, load_scorer
 from spymaster.ml.sweep import MODEL
@@ -39,6 +40,7 @@ class Registry:
     def __init__(self, settings: Settings, model_id: str) -> None:
         self.model_id = model_id
         self.uri = tracking_uri(settings)
+        self.shown = masked(self.uri)  #: without a password
         self._settings = settings
         self._error: type[Exception] = needed("mlflow.exceptions").MlflowException
         with self._told():
@@ -60,7 +62,7 @@ class Registry:
             if one.number == number:
                 return one
         raise ModelError(
-            f"{self.model_id}: no version {number} in {self.uri}; there are: "
+            f"{self.model_id}: no version {number} in {self.shown}; there are: "
             f"{', '.join(v.number for v in there) or 'none'}. See: spymaster ml models"
         )
 
@@ -85,7 +87,7 @@ class Registry:
         done = [r for r in runs if r.info.status == "FINISHED"]
         if not done:
             raise ModelError(
-                f"{self.model_id}: no model in {self.uri}. Make one with: spymaster ml sweep "
+                f"{self.model_id}: no model in {self.shown}. Make one with: spymaster ml sweep "
                 f"--model {self.model_id} --run-date DATE"
             )
         return str(done[-1].info.run_id)
@@ -100,7 +102,7 @@ class Registry:
             scorer = load_scorer(self._folder(f"{run.info.artifact_uri}/{MODEL}"))
             if scorer.model_id != self.model_id:
                 raise ModelError(
-                    f"{self.uri} run {run_id}: is a model for {scorer.model_id}, not for "
+                    f"{self.shown} run {run_id}: is a model for {scorer.model_id}, not for "
                     f"{self.model_id}. Name one of its own runs."
                 )
             with contextlib.suppress(self._error):  # it is there already
@@ -141,15 +143,16 @@ class Registry:
 
     @contextlib.contextmanager
     def _told(self) -> Iterator[None]:
+        sql = needed("sqlalchemy.exc")
         try:
             yield
-        except (self._error, OSError) as error:
-            first = str(error).partition("\n")[0]
+        except (self._error, sql.SQLAlchemyError, ImportError, OSError) as error:
+            first = masked(str(error).partition("\n")[0])
             raise ModelError(
-                f"{self.uri}: the registry of {self.model_id} does not answer as it should "
+                f"{self.shown}: the registry of {self.model_id} does not answer as it should "
                 f"({first}). Correct [ml] tracking_uri, or what is wrong there, and run the same "
                 "command again."
-            ) from error
+            ) from (error if self.shown == self.uri else None)  # a cause may tell the password
 
 
 def seen_until(scorer: Scorer) -> dt.date:

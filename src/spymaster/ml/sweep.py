@@ -56,7 +56,7 @@ class Swept:
     parent_run: str
     model_run: str
     model_uri: str
-    tracking_uri: str
+    tracking_uri: str  #: without a password
     digest: str  #: of the saved model
     validation: dict[str, float | None]  #: of the saved model
     folder: Path  #: of the records
@@ -106,7 +106,7 @@ def sweep(
         parent_run=parent,
         model_run=run,
         model_uri=f"runs:/{run}/{MODEL}",
-        tracking_uri=store.uri,
+        tracking_uri=store.shown,
         digest=digest,
         validation=validation,
         folder=kept.path,

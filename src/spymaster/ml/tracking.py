@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from spymaster.errors import ModelError
+from spymaster.masked import masked
 from spymaster.ml.extra import needed, quiet
 from spymaster.settings import Settings
 
@@ -21,7 +22,10 @@ Fill = Callable[[Path], None]
 
 
 def tracking_uri(settings: Settings) -> str:
-    """The store that [ml] tracking_uri names, by default a file of SQLite under the root."""
+    """The store that [ml] tracking_uri names, by default a file of SQLite under the root.
+
+    It may hold a password: show it `masked`.
+    """
     if settings.ml.tracking_uri:
         return settings.ml.tracking_uri
     folder = _under(settings)
@@ -45,6 +49,7 @@ class Store:
 
     def __init__(self, settings: Settings, model_id: str) -> None:
         self.uri = tracking_uri(settings)
+        self.shown = masked(self.uri)  #: without a password
         mlflow = needed("mlflow")
         self._entities = needed("mlflow.entities")
         with self._told():
@@ -150,12 +155,12 @@ class Store:
         try:
             with quiet():
                 yield
-        except (mlflow.MlflowException, sql.SQLAlchemyError, OSError) as error:
-            first = str(error).partition("\n")[0]
+        except (mlflow.MlflowException, sql.SQLAlchemyError, ImportError, OSError) as error:
+            first = masked(str(error).partition("\n")[0])
             raise ModelError(
-                f"{self.uri}: MLflow's store does not answer as it should ({first}). Correct "
+                f"{self.shown}: MLflow's store does not answer as it should ({first}). Correct "
                 "[ml] tracking_uri, or what is wrong there, and run the same command again"
-            ) from error
+            ) from (error if self.shown == self.uri else None)  # a cause may tell the password
 
 
 def stored(settings: Settings) -> bool:

@@ -5,20 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from spymaster.ml.arrays import F8, OUTCOMES
-
-_SMALLEST = 1e-4
-
-
-def prior(label: NDArray[np.int8], weight: F8) -> F8:
-    """Weighted share of each outcome, none below 1e-4.
-
-    >>> prior(np.array([0, 0, 1, 2], dtype=np.int8), np.array([1.0, 1.0, 1.0, 1.0])).tolist()
-    [0.5, 0.25, 0.25]
-    """
-    share = np.bincount(label, weight, len(OUTCOMES)) / weight.sum()
-    share = np.maximum(share, _SMALLEST)
-    return np.asarray(share / share.sum())
+from spymaster.ml.arrays import F8
 
 
 def trust(scores: F8, label: NDArray[np.int8], weight: F8, prior: F8, most: float = 3.0) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import astuple, dataclass
 from threading import Event
 from typing import Any
@@ -66,7 +67,12 @@ class Desk:
         self._stop, self._drain = ends
         self._patience = Patience(settings)
         self._served: Served | None = None
-        self._looked_at = 0.0
+        self._looked_at = self._tried_at = 0.0
+
+    @property
+    def serves(self) -> str | None:
+        """The version that was served when the endpoint was looked at last."""
+        return None if self._served is None else self._served.version
 
     @property
     def breaker(self) -> str:
@@ -87,6 +93,18 @@ class Desk:
             except Unavailable as error:
                 self._wait(str(error))
         return self._served.version
+
+    def look(self) -> None:
+        """Ask what is served while no vector waits, so that `pin` need not: bars come every 5 s.
+
+        It keeps the connection open, too. An endpoint that does not answer is `pin`'s to wait for.
+        """
+        now, half = time.monotonic(), self._settings.watch_s / 2
+        if self._served is None or now - self._looked_at < half or now - self._tried_at < half:
+            return
+        self._tried_at = now
+        with suppress(Unavailable):
+            self._served = self._checked(self.endpoint.served())
 
     def _checked(self, served: Served) -> Served:
         """Another model is refused at the start; later it is waited for, until it is put right."""

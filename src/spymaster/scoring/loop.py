@@ -112,6 +112,7 @@ class ScoringLoop:
             "outcomes": c.outcomes,
             "behind_messages": loop.behind,
             "model_version": desk.version,
+            "serves": desk.serves,
             "endpoint": self.line.endpoint.url,
             "breaker": desk.breaker,
             "retries": desk.retries,

@@ -20,7 +20,7 @@ class Registered:
         found = self._registry.alias(wanted[1:])
         if found is None:
             raise ModelError(
-                f"{self._registry.model_id}: no version is {wanted} in {self._registry.uri}. See "
+                f"{self._registry.model_id}: no version is {wanted} in {self._registry.shown}. See "
                 f"spymaster ml models, or promote one: spymaster ml promote --model "
                 f"{self._registry.model_id}"
             )

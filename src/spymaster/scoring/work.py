@@ -127,6 +127,10 @@ class ScoringWork:
         self._due = self._due or leaving or waited >= self._every_s
         return self._due
 
+    def idle(self) -> None:
+        """Look which version is served."""
+        self.desk.look()
+
     def take(self) -> Next[list[Told]] | None:
         """The vectors that have come, at most as many as are asked about together."""
         told: list[Told] = []
@@ -139,7 +143,9 @@ class ScoringWork:
         ranges = self._loop.intake.take(self._settings.scoring.batch_rows, weigh)
         if told:
             vectors = any(isinstance(t, Vector) for t in told)
-            return Next(ranges, {"version": self.desk.pin() if vectors else None}, told)
+            version = self.desk.pin() if vectors else None
+            # Scores are heard of when the answer is on disk, and the intent before it.
+            return Next(ranges, {"version": version}, told, for_good=False)
         self._asked = time.monotonic()
         if not self._rests():
             return None

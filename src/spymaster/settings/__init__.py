@@ -1,9 +1,10 @@
 """What a person may set: sections of values, each with a default, and one object of them all."""
 
+from spymaster.settings.alerts import AlertsSettings, RuleSettings, WebhookSettings
 from spymaster.settings.bus import BusSettings, EmbeddedBusSettings, KafkaSettings
 from spymaster.settings.dashboard import DashboardSettings
 from spymaster.settings.feed import FeedSettings, SymbolSettings
-from spymaster.settings.learning import GateSettings, MlSettings, SplitSettings
+from spymaster.settings.learning import BacktestSettings, GateSettings, MlSettings, SplitSettings
 from spymaster.settings.market import ApproachSettings, UnderlierSettings, WindowSettings
 from spymaster.settings.scoring import EndpointSettings, ScoringSettings
 from spymaster.settings.serving import ServingSettings
@@ -13,7 +14,9 @@ from spymaster.settings.sources import CONFIG_FILE, CONFIG_VARIABLE
 __all__ = [
     "CONFIG_FILE",
     "CONFIG_VARIABLE",
+    "AlertsSettings",
     "ApproachSettings",
+    "BacktestSettings",
     "BusSettings",
     "DashboardSettings",
     "EmbeddedBusSettings",
@@ -22,11 +25,13 @@ __all__ = [
     "GateSettings",
     "KafkaSettings",
     "MlSettings",
+    "RuleSettings",
     "ScoringSettings",
     "ServingSettings",
     "Settings",
     "SplitSettings",
     "SymbolSettings",
     "UnderlierSettings",
+    "WebhookSettings",
     "WindowSettings",
 ]

@@ -13,6 +13,7 @@ Clock = Annotated[str, AfterValidator(lambda text: clock_text(clock_seconds(text
 WindowText = Annotated[str, AfterValidator(window_text)]
 AtLeastOne = Annotated[int, Field(ge=1)]
 Percent = Annotated[int, Field(ge=0, le=100)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0.01, lt=1, allow_inf_nan=False)]
 #: A folder of the lake and a part of an environment variable.

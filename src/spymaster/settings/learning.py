@@ -1,12 +1,12 @@
-"""Learning: how sessions are split, where runs are kept, what a champion must show."""
+"""Learning: splits, runs, what a champion must show, how a model's calls are traded."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from spymaster.settings.base import AtLeastOne, Frozen, Positive, Share
+from spymaster.settings.base import AtLeastOne, Frozen, NotNegative, Positive, Root, Share
 
 
 class SplitSettings(Frozen):
@@ -53,8 +53,37 @@ class GateSettings(Frozen):
     parity_sessions: Annotated[int, Field(ge=0)] = 20
 
 
+class BacktestSettings(Frozen):
+    """How a model's calls are traded in `ml backtest`. See docs/backtest.md.
+
+    `latency_ms`: from a vector's time, and from an outcome's, to the market. `cost_ticks`: fees of
+    one contract or share, per side; `underlier_cost_ticks`: of these underliers instead.
+    `objective`: net ticks per trade, of at least `min_trades` on validation, or in all. `lowest`,
+    `highest`, `step`: the thresholds tried. `draws`: of sessions, for the interval. `shuffles`: of
+    each block of features, for its importance.
+    """
+
+    latency_ms: Annotated[float, Field(ge=0, le=60_000, allow_inf_nan=False)] = 250.0
+    cost_ticks: NotNegative = 0.2
+    underlier_cost_ticks: dict[Root, NotNegative] = Field(default_factory=lambda: {"TSLA": 0.5})
+    objective: Literal["per_trade", "total"] = "per_trade"
+    min_trades: AtLeastOne = 30
+    lowest: Share = 0.34
+    highest: Share = 0.9
+    step: Share = 0.04
+    draws: Annotated[int, Field(ge=1_000, le=1_000_000)] = 20_000
+    shuffles: AtLeastOne = 3
+    seed: Annotated[int, Field(ge=0)] = 0
+
+    @model_validator(mode="after")
+    def _thresholds_ascend(self) -> BacktestSettings:
+        if self.lowest > self.highest:
+            raise ValueError(f"lowest {self.lowest:g} is above highest {self.highest:g}")
+        return self
+
+
 class MlSettings(Frozen):
-    """Learning: how it is split, searched, judged.
+    """Learning: how it is split, searched, judged, traded.
 
     `tracking_uri`: any MLflow store; '' is a file of its own under ml-artifacts/mlflow.
     """
@@ -62,3 +91,4 @@ class MlSettings(Frozen):
     tracking_uri: str = ""
     split: SplitSettings = SplitSettings()
     gate: GateSettings = GateSettings()
+    backtest: BacktestSettings = BacktestSettings()

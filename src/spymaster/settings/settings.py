@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import Field, ValidationError
 
 from spymaster.errors import ContractError
+from spymaster.settings.alerts import RULES, AlertsSettings
 from spymaster.settings.base import Frozen, Name, Root
 from spymaster.settings.bus import BusSettings
 from spymaster.settings.dashboard import DashboardSettings
@@ -41,6 +42,7 @@ DEFAULTS: Mapping[str, Any] = {
         },
     },
     "feed": {"symbols": SYMBOLS},
+    "alerts": {"rule": RULES},
 }
 
 
@@ -58,6 +60,7 @@ class Settings(Frozen):
     ml: MlSettings = MlSettings()
     serving: ServingSettings = Field(default_factory=ServingSettings)
     scoring: ScoringSettings = Field(default_factory=ScoringSettings)
+    alerts: AlertsSettings = Field(default_factory=AlertsSettings)
     dashboard: DashboardSettings = DashboardSettings()
 
     @classmethod

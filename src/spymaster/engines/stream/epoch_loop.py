@@ -39,11 +39,15 @@ class Stopped(Exception):
 
 @dataclass(frozen=True)
 class Next(Generic[Content]):
-    """What is worked on next: the intent's ranges and facts, and what the messages say."""
+    """What is worked on next: the intent's ranges and facts, and what the messages say.
+
+    `for_good`: the intent must be on disk before; else what it comes to will be.
+    """
 
     ranges: Mapping[int, tuple[int, int]]
     facts: Mapping[str, Any]
     content: Content
+    for_good: bool = True
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,9 @@ class Worker(Protocol[Content]):
 
     def due(self, leaving: bool) -> bool:
         """Whether there is something to work on now; `leaving`: nothing shall wait any more."""
+
+    def idle(self) -> None:
+        """Nothing is to be worked on now: time for what would be in the way then."""
 
     def take(self) -> Next[Content] | None:
         """The next intent; None when what was taken needs none."""
@@ -155,7 +162,7 @@ class EpochLoop(Generic[Content]):
         with self.lease() as lease, ExitStack() as stack:
             self.state = "starting"
             if lease.unfinished:
-                sweep(self._lake, lease.unfinished, self._pipeline.tables)
+                sweep(self._lake, lease.unfinished, self._pipeline.tables, loose=False)
                 lease.swept()
             self.log = EpochLog(self.start.folder(self.folder), lease.check)
             stack.callback(self.log.close)
@@ -222,6 +229,7 @@ class EpochLoop(Generic[Content]):
                 self._next(worker)
                 self._maybe_cut(worker)
                 last = time.monotonic()
+            worker.idle()
             self._maybe_cut(worker)
             if time.monotonic() - self._looked_at >= 1:
                 self._look()
@@ -234,7 +242,7 @@ class EpochLoop(Generic[Content]):
     def _next(self, worker: Worker[Content]) -> None:
         coming = worker.take()
         if coming is not None:
-            intent = self.log.intent(coming.ranges, coming.facts)
+            intent = self.log.intent(coming.ranges, coming.facts, for_good=coming.for_good)
             self._work(worker, intent, coming.content)
         self.done = dict(self.intake.offsets)
 

@@ -116,6 +116,9 @@ class LiveWork:
         """Messages have come, or a session waits no longer for the one before it."""
         return self._loop.intake.waiting or bool(self.sessions.ready())
 
+    def idle(self) -> None:
+        """Nothing is to be done beforehand."""
+
     def take(self) -> Next[Contents]:
         """One more intent: whole messages, until it has enough records."""
         taken: Contents = []

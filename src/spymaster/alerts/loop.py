@@ -1,0 +1,196 @@
+"""The loops of alerts: one for each topic that some rule watches, each by the epoch protocol."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable
+from contextlib import ExitStack
+from threading import Event, Thread
+from types import TracebackType
+from typing import Any, Self
+
+from spymaster.alerts.reading import FIGURES, Reading
+from spymaster.alerts.rule import Rule, rules_of
+from spymaster.alerts.work import AlertWork, Counters
+from spymaster.bus import Bus, open_bus
+from spymaster.contracts.alerts import ALERT
+from spymaster.engines.lease import Lease
+from spymaster.engines.stream.anew import begin_anew
+from spymaster.engines.stream.committer import Pipeline, committed_offsets
+from spymaster.engines.stream.epoch_loop import EpochLoop
+from spymaster.engines.stream.report import StatusFile
+from spymaster.engines.stream.start import Start
+from spymaster.errors import ContractError
+from spymaster.lake import Lake
+from spymaster.settings import Settings
+
+ANEW = "spymaster alerts --fresh"
+
+
+def group_of(topic: str) -> str:
+    """The pipeline that watches a topic."""
+    return f"alerts/{topic}"
+
+
+def status_of(topic: str) -> str:
+    """The name of its status file."""
+    return group_of(topic).replace("/", "-").replace("_", "-")
+
+
+class AlertLoop:
+    """Watches one topic by some rules.
+
+    `commit_s`: seconds between epochs. `quiet_s`: `run` returns when so long nothing came. `tell`
+    hears of each alert in a line. `now` gives ns UTC.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        bus: Bus,
+        topic: str,
+        rules: list[Rule],
+        now: Callable[[], int] = time.time_ns,
+        *,
+        commit_s: float = 10.0,
+        quiet_s: float | None = None,
+        tell: Callable[[str], object] = lambda text: None,
+    ) -> None:
+        self.topic, self.group, self.rules = topic, group_of(topic), rules
+        self.counters = Counters()
+        owner = uuid.uuid4().hex
+        self.lake = Lake(settings.root, tag=owner)
+        self._loop = EpochLoop[list[Reading]](
+            self.lake,
+            bus,
+            Pipeline(self.group, topic, settings.bus.partitions, [ALERT.name]),
+            owner,
+            now,
+            anew=ANEW,
+            commit_s=commit_s,
+            quiet_s=quiet_s,
+        )
+        self._work = AlertWork(settings, bus, self.group, topic, rules, now, self.counters, tell)
+
+    @property
+    def holds_lease(self) -> bool:
+        """It is, or was, the one loop of its topic."""
+        return bool(self._loop.state)
+
+    def lease(self) -> Lease:
+        """What only one loop of a topic holds."""
+        return self._loop.lease()
+
+    def leave_state(self) -> None:
+        """Leave the old state and begin anew where it stood: with nothing seen, nothing owed."""
+        committed = committed_offsets(self.lake, ALERT.name, self.group)
+        Start.anew(self._loop.folder, {}, committed)
+
+    def run(self, stop: Event | None = None, drain: Event | None = None) -> Counters:
+        """Work until `stop` is set, or nothing comes for `quiet_s`; then commit what was done.
+
+        When `drain` is set it ends as soon as all that is there was seen, and webhooks had time.
+        """
+        self._loop.run(self._work, stop or Event(), drain or Event())
+        return self.counters
+
+    def status(self) -> dict[str, Any]:
+        """How it is, for `spymaster status`."""
+        c, loop = self.counters, self._loop
+        if not loop.running:
+            return {"state": "starting"}
+        owed = self._work.owed
+        errors = [f"webhook {w.name}: {w.last_error}" for w in owed.webhooks.values() if w.failures]
+        return {
+            "state": loop.state,
+            "readings": c.readings,
+            "alerts": c.alerts,
+            "looks": c.looks,
+            "last_alert": c.last or None,
+            "owed": owed.waiting,
+            "behind_messages": loop.behind,
+            "epoch": loop.committer.committed,
+            "last_error": "; ".join(errors) or None,
+            "detail": f"{c.alerts:,} alerts of {len(self.rules)} rules, {owed.waiting} posts owed, "
+            f"{loop.behind} messages behind",
+        }
+
+
+class Alerting:
+    """Every loop that the rules need, each in a thread. As a context manager it ends them.
+
+    Raises ContractError when no rule is enabled. `how`: what each `AlertLoop` is told.
+    """
+
+    def __init__(self, settings: Settings, *, fresh: bool = False, **how: Any) -> None:
+        self._settings = settings
+        self._stack = ExitStack()
+        self._stop, self._drain = Event(), Event()
+        self._errors: list[BaseException] = []
+        self.loops: list[AlertLoop] = []
+        for topic, figures in FIGURES.items():
+            rules = rules_of(settings.alerts.rule, figures)
+            if rules:
+                bus = self._stack.enter_context(open_bus(settings))
+                self.loops.append(AlertLoop(settings, bus, topic, rules, **how))
+        if not self.loops:
+            raise ContractError(
+                "alerts: no rule is enabled. Enable one in the settings: "
+                "[alerts.rule.ofi_spike] enabled = true; spymaster alerts --list shows them."
+            )
+        if fresh:
+            begin_anew(self.loops)
+        self._threads = [
+            Thread(target=self._run, args=(loop,), name=loop.group, daemon=True)
+            for loop in self.loops
+        ]
+
+    def start(self) -> None:
+        """Begin to watch."""
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Ask every loop to commit and end."""
+        self._stop.set()
+
+    def drain(self) -> None:
+        """Ask every loop to see what is there, and end."""
+        self._drain.set()
+
+    def join(self) -> None:
+        """Return when every loop has ended; raises what ended one of them."""
+        for thread in self._threads:
+            while thread.is_alive():
+                thread.join(0.1)  # a signal must be heard meanwhile
+        if self._errors:
+            raise self._errors[0]
+
+    def told(self) -> list[dict[str, Any]]:
+        """How each loop is."""
+        return [{"pipeline": loop.group, **loop.status()} for loop in self.loops]
+
+    def _run(self, loop: AlertLoop) -> None:
+        file, root = status_of(loop.topic), self._settings.root
+        try:
+            with StatusFile(root, file, loop.status, lambda: loop.holds_lease, loop.group):
+                loop.run(self._stop, self._drain)
+        except BaseException as error:
+            self._errors.append(error)
+            self.stop()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+        for thread in self._threads:
+            if thread.ident is not None:
+                thread.join()
+        self._stack.close()

@@ -1,0 +1,67 @@
+"""The Spark session to work in: the cluster's where there is one, else one on this machine."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from spymaster.engines.spark.extra import needed
+from spymaster.errors import LakeError
+
+#: A folder with Delta's jars, for machines that fetch nothing while they run.
+JARS = "SPYMASTER_SPARK_JARS"
+DELTA = "io.delta:delta-spark_4.1_2.13:4.4.0"
+_DELTA_CONF = {
+    "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+    "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+}
+_LOOPBACK = "127.0.0.1"
+
+
+def open_session(more: Mapping[str, str] | None = None) -> Any:
+    """The active SparkSession, or one on this machine: all cores, loopback only, Delta's jars.
+
+    `more`: configuration of one that is made here. LakeError where Delta is missing from it.
+    """
+    sql = needed("pyspark.sql")
+    active = sql.SparkSession.getActiveSession()
+    if active is None:
+        os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+        os.environ.setdefault("SPARK_LOCAL_IP", _LOOPBACK)
+        builder = sql.SparkSession.builder.appName("spymaster")
+        for key, value in {**_here(), **(more or {})}.items():
+            builder = builder.config(key, value)
+        active = builder.getOrCreate()
+    if "Delta" not in active.conf.get("spark.sql.extensions", "Delta"):
+        raise LakeError(
+            "this Spark session knows no Delta tables: spark.sql.extensions is "
+            f"{active.conf.get('spark.sql.extensions')!r}. Start it with "
+            f"--packages {DELTA} and {_DELTA_CONF}."
+        )
+    return active
+
+
+def _here() -> dict[str, str]:
+    conf = {
+        "spark.driver.host": _LOOPBACK,
+        "spark.driver.bindAddress": _LOOPBACK,
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+        "spark.sql.session.timeZone": "UTC",
+    }
+    if "SPARK_REMOTE" in os.environ or "DATABRICKS_RUNTIME_VERSION" in os.environ:
+        return {}
+    if "MASTER" not in os.environ:
+        conf["spark.master"] = "local[*]"
+    folder = os.environ.get(JARS)
+    if folder:
+        jars = sorted(Path(folder).glob("*.jar"))
+        if not jars:
+            raise LakeError(f"{JARS}={folder}: no jar lies there. Name a folder with Delta's jars.")
+        conf["spark.jars"] = ",".join(map(str, jars))
+    else:
+        conf["spark.jars.packages"] = DELTA
+    return {**conf, **_DELTA_CONF}

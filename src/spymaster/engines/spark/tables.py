@@ -1,0 +1,82 @@
+"""Delta tables as Spark writes them: made from the contract, appended once, replaced whole."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from spymaster.engines.spark.schema import create_statement, quoted
+from spymaster.errors import LakeError
+from spymaster.lake import Lake, delta
+
+#: Rows stay as they were given: a table is read back in the order of its files' rows.
+_AS_GIVEN = {"compression": "zstd", "optimizeWrite": "false", "maxRecordsPerFile": "0"}
+#: What a cluster may add to new tables by default, and the contracts do not allow.
+_DEFAULTS = "spark.databricks.delta.properties.defaults."
+_FORBIDDEN = ("enableDeletionVectors", "enableRowTracking", "enableChangeDataFeed")
+
+
+class SparkTables:
+    """The lake's tables, written by Spark; `Lake` reads and checks what is there."""
+
+    def __init__(self, spark: Any, lake: Lake) -> None:
+        self._spark, self._lake = spark, lake
+
+    def create(self, name: str) -> None:
+        """Make the table from its contract, if there is none; LakeError if it is another."""
+        if not self._lake.exists(name):
+            table = self._lake.table(name)
+            self._check_defaults()
+            self._lake.place.make_folder(delta.folder(table))
+            self._spark.sql(
+                create_statement(table, self._lake.uri(name), dict(delta.properties(table)))
+            )
+        self._lake.open(name)
+
+    def _check_defaults(self) -> None:
+        for name in _FORBIDDEN:
+            if self._spark.conf.get(_DEFAULTS + name, "false") == "true":
+                raise LakeError(
+                    f"{_DEFAULTS}{name} is true: new tables would be of a protocol that not every "
+                    "engine can write. Set it to false on this cluster."
+                )
+
+    def append(self, name: str, rows: Any, app: tuple[str, int]) -> bool:
+        """Add rows (a DataFrame) in one commit; False where the table has this epoch already."""
+        self.create(name)
+        stored = self._lake.transaction_version(name, app[0])
+        if stored is not None and stored >= app[1]:
+            return False
+        written = rows.write.format("delta").mode("append").options(**_AS_GIVEN)
+        written.option("txnAppId", app[0]).option("txnVersion", app[1]).save(self._lake.uri(name))
+        return True
+
+    def replace(
+        self,
+        name: str,
+        underlier: str,
+        dates: Sequence[str],
+        rows: Any,
+        info: Mapping[str, Any],
+    ) -> int:
+        """Put rows in the place of whole sessions of an underlier, in one commit; its version."""
+        self.create(name)
+        where = f"underlier = {quoted(underlier)} AND session_date IN ({_listed(dates)})"
+        written = rows.write.format("delta").mode("overwrite").options(**_AS_GIVEN)
+        written.option("replaceWhere", where).option("userMetadata", json.dumps(info)).save(
+            self._lake.uri(name)
+        )
+        version = self._lake.version(name)
+        assert version is not None
+        return version
+
+    def holds(self, name: str, underlier: str, dates: Iterable[str]) -> bool:
+        """Has the table files of any of these sessions?"""
+        wanted = {(underlier, d) for d in dates}
+        found = self._lake.partitions(name)
+        return any((p["underlier"], p["session_date"]) in wanted for p in found)
+
+
+def _listed(dates: Iterable[str]) -> str:
+    return ", ".join(f"DATE {quoted(d)}" for d in dates)

@@ -1,0 +1,1 @@
+"""Backtest: a model's calls traded at the quotes of the book, net of spread, fees and latency."""
