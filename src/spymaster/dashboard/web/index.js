@@ -290,7 +290,7 @@ export class Terminal {
     this.show("");
     const meta = this.meta;
     this.offset = meta.offset * 1000;
-    this.state.underlier = this.live && !this.state.underlier ? "" : meta.underlier;
+    this.state.underlier = meta.underlier;
     this.axis = { start: meta.start, end: meta.end };
     const { start, end } = this.state;
     if (end > start && end > meta.start && start < meta.end) {
@@ -311,8 +311,8 @@ export class Terminal {
       this.join();
       return;
     }
-    const another = told.meta && this.meta && told.meta.date !== this.meta.date;
-    if (another) {
+    const { underlier, date } = this.meta || {};
+    if (told.meta && this.meta && (told.meta.date !== date || told.meta.underlier !== underlier)) {
       this.join();
       return;
     }
@@ -334,7 +334,7 @@ export class Terminal {
       this.drawAll(changed);
       this.judge();
       this.bars.draw();
-      if (this.following) this.askZoomed();
+      this.askZoomed();
       this.painted();
     });
   }

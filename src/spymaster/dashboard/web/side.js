@@ -222,17 +222,20 @@ export class Health extends Card {
     figure("unknown orders", number(sum("unknown")), flag(sum("unknown")));
     figure("crossed", number(sum("crossed")), flag(sum("crossed")));
     figure("drift, orders", number(sum("drift")), flag(sum("drift")));
+    figure("doubtful bars", number(sum("doubtful")), flag(sum("doubtful")));
     figure("absent bars", number(sum("absent"), 0), flag(sum("absent")));
     const gaps = t.store.rows("gaps").from_ts?.length || 0;
     figure("gaps", number(gaps), flag(gaps));
     const errors = (t.store.rows("errors").vectors || []).reduce((a, b) => a + b, 0);
     figure("vectors without a score", number(errors), flag(errors));
     const parity = t.store.rows("parity");
-    const k = parity.session_date?.length;
-    if (k) {
-      const equal = parity.equal[k - 1];
-      figure(`certificate ${escape(parity.session_date[k - 1])}`, equal ? "equal" : "DIFFERENT",
-             equal ? "up" : "down");
+    // The newest that differs, else the newest: one that is equal hides none that is not.
+    const certificates = (parity.equal || []).map((equal, i) => ({ equal, i, at: parity.checked_at[i] }));
+    certificates.sort((a, b) => a.equal - b.equal || b.at - a.at);
+    if (certificates.length) {
+      const { equal, i } = certificates[0];
+      const of = `${parity.session_date[i]}, ${parity.against[i]}`;
+      figure(`certificate ${escape(of)}`, equal ? "equal" : "DIFFERENT", equal ? "up" : "down");
     } else figure("certificate", "none yet");
     const reasons = t.store.rows("errors").reason || [];
     const why = reasons.length ? `<p class="sm-warn">${escape(reasons[0])}</p>` : "";
