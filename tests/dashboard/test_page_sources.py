@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import re
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import polars as pl
 import pytest
@@ -513,3 +515,41 @@ def test_a_token_leads_to_this_page_only(path: str, place: str) -> None:
         coroutine.send(None)  # type: ignore[attr-defined]
     headers = dict(said[0]["headers"])
     assert (said[0]["status"], headers[b"location"].decode()) == (303, place)
+
+
+@pytest.mark.parametrize("token", ["0123456789abcdef", 'a;b,c"d\\e=f%20;;end!', "x" * 20 + "~;"])
+def test_a_browser_that_brought_the_token_is_known_by_its_cookie(token: str) -> None:
+    said: list[Any] = []
+    inside: list[str] = []
+
+    async def send(message: Any) -> None:
+        said.append(message)
+
+    async def receive() -> Any:
+        raise AssertionError("nobody reads a body")
+
+    async def app(scope: Any, *_: Any) -> None:
+        inside.append(scope["path"])
+
+    def ask(query: str = "", cookie: str | None = None) -> None:
+        said.clear()
+        headers = [] if cookie is None else [(b"cookie", cookie.encode("latin-1"))]
+        scope = {"type": "http", "path": "/", "query_string": query.encode(), "headers": headers}
+        with pytest.raises(StopIteration):
+            Gate(app, token)(scope, receive, send).send(None)  # type: ignore[attr-defined]
+
+    ask(urlencode({"token": token}))
+    assert said[0]["status"] == 303
+    given = dict(said[0]["headers"])[b"set-cookie"].decode().partition(";")[0]
+    assert token not in given
+    assert re.fullmatch(r"\w+=[0-9a-f]{64}", given)
+    others = 'first; a="b; c[d]=\xe9; =x; e'
+    for cookie in (given, f"{others}; {given}", f"{given};{others}"):
+        ask(cookie=cookie)
+        assert (said, inside) == ([], ["/"]), cookie
+        inside.clear()
+    name = given.partition("=")[0]
+    for wrong in (None, "", others, f"{name}={token}", f"{name}=", given[:-1], f"x{given}"):
+        ask(cookie=wrong)
+        assert said[0]["status"] == 401, wrong
+    assert not inside
