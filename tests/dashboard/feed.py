@@ -42,9 +42,11 @@ class Market:
         seed: int = 1,
         date: dt.date = DATE,
         scored: bool = True,
+        underlier: str = "ES",
     ) -> None:
         hours, minutes = map(int, start.split(":"))
         self.contracts, self.date, self.scored = contracts, date, scored
+        self.underlier = underlier
         self.begin = instant(date, hours * 3600 + minutes * 60)
         self.bar = 0
         self._random = random.Random(seed)
@@ -56,7 +58,7 @@ class Market:
     def _session(self) -> Row:
         return {
             "session_date": self.date.isoformat(),
-            "underlier": "ES",
+            "underlier": self.underlier,
             "instrument_type": "FUT",
         }
 
@@ -205,6 +207,12 @@ class Publisher:
                 key=row["contract_id"],
                 headers={"kind": kind} if kind else {},
             )
+        self._producer.flush()
+
+    def publish_raw(self, kind: str, value: object) -> None:
+        """A message on features_gold, whatever it says."""
+        kinds = {"kind": kind}
+        self._producer.publish("features_gold", orjson.dumps(value), partition=0, headers=kinds)
         self._producer.flush()
 
     def close(self) -> None:

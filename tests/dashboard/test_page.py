@@ -179,7 +179,7 @@ def test_what_was_chosen_is_in_the_address_and_comes_back(browser: Browser, dash
         assert look.ask(kept) == before
         look.page.keyboard.press("Home")
         look.until("spymaster.following")
-        assert "&a=" not in look.page.url or look.page.wait_for_timeout(500) is None
+        look.until("!new URLSearchParams(location.search).has('a')")
         assert look.ask("spymaster.window.end > spymaster.last")
 
 
@@ -259,11 +259,38 @@ def test_what_is_seen_is_exported(browser: Browser, dashboard: str, feed: Feed) 
         assert [float(r["close"]) for r in rows] == [r["close"] for r in bars]
         assert [float(r["ofi"]) for r in rows] == [r["ofi"] for r in bars]
         assert rows[0]["new_york"].startswith("2024-01-09 08:")
+        look.page.select_option(".sm-interval", "60")
+        look.until("spymaster.meta.bar === '60'")
+        with look.page.expect_download() as waiting:
+            look.page.click(".sm-csv")
+        wide = list(csv.DictReader(io.StringIO(Path(waiting.value.path()).read_text())))
+        assert {"close_60s", "buy_volume_60s", "ofi_5s"} <= wide[0].keys()
+        assert not {"close", "ofi"} & wide[0].keys()
         with look.page.expect_download() as waiting:
             look.page.click(".sm-png")
         picture = Image.open(waiting.value.path())
         assert picture.width > 1500
         assert len(picture.convert("RGB").resize((200, 200)).getcolors(40_000) or []) > 50
+
+
+def test_a_page_is_used_with_keys_alone(browser: Browser, dashboard: str) -> None:
+    with looking(browser) as look:
+        look.open(dashboard)
+        dark = look.ask("spymaster.dark")
+        look.page.focus(".sm-theme")
+        look.page.keyboard.press("Space")
+        look.until(f"spymaster.dark === {str(not dark).lower()}")
+        assert not look.ask("spymaster.state.paused"), "Space is the button's"
+        other = look.ask(f"spymaster.store.rows('movers').contract_id.find((c) => c !== '{MAIN}')")
+        row = look.page.locator("[data-pane=movers] tbody tr", has_text=other)
+        row.focus()
+        look.page.keyboard.press("Enter")
+        look.until(f"spymaster.main === '{other}'")
+        look.page.evaluate("document.activeElement.blur()")
+        look.page.keyboard.press("Space")
+        look.until("spymaster.state.paused")
+        unnamed = "[...document.querySelectorAll('.sm-chart, .sm-calibration')].filter((e) => "
+        assert look.ask(f"{unnamed} !e.getAttribute('aria-label')).length") == 0
 
 
 def test_on_a_phone_nothing_runs_off_the_screen(browser: Browser, dashboard: str) -> None:
@@ -277,6 +304,8 @@ def test_on_a_phone_nothing_runs_off_the_screen(browser: Browser, dashboard: str
                         "&& !e.closest('.sm-legend, .sm-band')).length")  # fmt: skip
         assert wide == 0
         assert look.ask("spymaster.dark") is False
+        assert look.page.is_visible(".sm-csv")
+        assert look.page.is_visible(".sm-png")
         look.page.tap(".sm-pause")
         look.until("spymaster.state.paused")
 

@@ -54,7 +54,7 @@ def database(frames: dict[str, pl.DataFrame]) -> duckdb.DuckDBPyConnection:
         columns = ", ".join(_filled(c.name, kql_type(c), c.type) for c in contract.columns)
         db.execute(f"CREATE TABLE {name(contract)} AS SELECT {columns} FROM arriving")
         db.unregister("arriving")
-        # duckdb-kql has no take_any(*): the same with the columns' names.
+        # duckdb-kql has no ingestion_time(): any of two that are alike, and the columns' names.
         keys = identity(contract)
         rest = ", ".join(
             f"{word(n)} = take_any({word(n)})" for n in contract.names if n not in keys

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from spymaster.contracts.kql import (
+    INGESTED,
     MIXED,
     TABLES,
     TOPICS,
@@ -99,7 +100,7 @@ def test_tables_views_and_update_policies_have_the_contracts_columns(
     wanted = [[c.name, kql_type(c)] for c in table.columns]
     assert answer["queries"][f"table {name(table)}"]["columns"] == wanted
     view = answer["queries"][f"view {name(table)}"]["columns"]
-    assert sorted(view) == sorted(wanted)
+    assert sorted(view) == sorted([*wanted, [INGESTED, "datetime"]])
     assert [n for n, _ in view][: len(identity(table))] == identity(table)
     if name(table) in POLICIES:
         assert answer["queries"][f"policy {name(table)}"]["columns"] == wanted

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -56,7 +57,8 @@ def dashboard(
     values |= {name: value for name, value in given.items() if value is not None}
     settings = settings.model_copy(update={"dashboard": DashboardSettings.model_validate(values)})
     try:
-        from spymaster.dashboard.server import serve
+        from spymaster.dashboard.access import token_of
+        from spymaster.dashboard.server import listen, serve
     except ModuleNotFoundError as error:
         raise ContractError(
             f"dashboard needs {error.name}: install spymaster with its extra [dashboard]."
@@ -70,6 +72,10 @@ def dashboard(
             raise ContractError(
                 f"dashboard --demo needs {error.name}: install spymaster with its extra [ml], too."
             ) from None
-        run_dashboard_demo(demo, learnt, speed, settings.dashboard, serve)
+        limits = settings.dashboard
+        token_of(limits)
+        # Before anything is made anew: a port that is taken ends it here.
+        with listen(limits.host, limits.port) as listening:
+            run_dashboard_demo(demo, learnt, speed, limits, partial(serve, listening=listening))
     else:
         serve(settings, tell)

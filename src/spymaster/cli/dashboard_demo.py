@@ -17,6 +17,8 @@ from spymaster.ml.learning_market import SETTINGS, STRONG, learning_market, lear
 from spymaster.settings import DashboardSettings, Settings
 
 _SESSIONS, _SEED = 3, 11
+#: Lies in every folder that the demo made: what it may make anew.
+_MARK = ".spymaster-dashboard-demo"
 
 
 def run_dashboard_demo(
@@ -71,13 +73,15 @@ def _champion(learnt: Path) -> bool:
 
 
 def _empty(folder: Path) -> None:
-    """Only a folder that this demo made, or an empty one, is made anew."""
+    """Only a folder that this demo made, or an empty one, is made anew. LakeError for another."""
+    folder = folder.resolve()
     if folder.exists():
-        ours = (folder / "market").is_dir()
-        if not folder.is_dir() or (any(folder.iterdir()) and not ours):
+        if not folder.is_dir() or (any(folder.iterdir()) and not (folder / _MARK).is_file()):
             raise LakeError(
-                f"{folder}: is there and is no earlier demo. Name another folder: "
+                f"{folder}: is there and is no earlier demo of the dashboard; allowed: a new "
+                f"folder, an empty one, or one with the demo's own file {_MARK}. Name another: "
                 "spymaster dashboard --demo FOLDER"
             )
         shutil.rmtree(folder)
     folder.mkdir(parents=True)
+    (folder / _MARK).write_text("spymaster dashboard --demo makes this folder anew.\n", "utf-8")

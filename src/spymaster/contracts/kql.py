@@ -48,8 +48,15 @@ def name(table: Table) -> str:
     return table.name.rpartition(".")[2].removesuffix("_stream")
 
 
+#: The views' own column.
+INGESTED = "ingested"
+
+
 def once(table: Table) -> str:
-    """The view with each row once: topics bring a message at least once."""
+    """The view with each row once, as it came last: topics bring a message at least once.
+
+    It has one more column, INGESTED: when that was.
+    """
     return f"{name(table)}_once"
 
 
@@ -184,7 +191,7 @@ def _view(table: Table) -> str:
     return (
         f".create-or-alter materialized-view with (lookback = 1d, autoUpdateSchema = true) "
         f"{once(table)} on table {name(table)} {{\n"
-        f"    {name(table)}\n    | summarize take_any(*) by {by}\n}}"
+        f"    {name(table)}\n    | summarize {INGESTED} = arg_max(ingestion_time(), *) by {by}\n}}"
     )
 
 

@@ -6,8 +6,7 @@ import hmac
 import ipaddress
 import os
 import secrets
-from collections.abc import Awaitable, Callable, MutableMapping
-from http.cookies import CookieError, SimpleCookie
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
@@ -64,12 +63,14 @@ class Gate:
 
     def __init__(self, app: App, token: str | None) -> None:
         self._app, self._token = app, token
+        # A cookie's value may not hold all that a token may.
+        self._pass = hmac.new((token or "").encode(), _COOKIE.encode(), "sha256").hexdigest()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-        headers = {k.decode("latin-1").lower(): v.decode("latin-1") for k, v in scope["headers"]}
+        headers = _headers(scope)
         if self._token is None:
             if _own_name(headers.get("host", "")) and _own_origin(headers.get("origin", "")):
                 await self._app(scope, receive, send)
@@ -81,10 +82,10 @@ class Gate:
         if given is not None and scope["type"] == "http" and self._same(given):
             rest = urlencode([(k, v) for k, v in query if k != "token"])
             place = scope["path"] + (f"?{rest}" if rest else "")
-            cookie = f"{_COOKIE}={self._token}; Path=/; HttpOnly; SameSite=Strict"
+            cookie = f"{_COOKIE}={self._pass}; Path=/; HttpOnly; SameSite=Strict"
             moved = [("location", "/" + place.lstrip("/")), ("set-cookie", cookie)]
             await _say(scope, send, 303, "", moved)
-        elif self._same(_cookie(headers.get("cookie", ""))):
+        elif any(hmac.compare_digest(c.encode(), self._pass.encode()) for c in _cookies(headers)):
             await self._app(scope, receive, send)
         else:
             await _say(scope, send, 401, _REFUSED)
@@ -93,12 +94,19 @@ class Gate:
         return hmac.compare_digest(given.encode(), (self._token or "").encode())
 
 
-def _cookie(header: str) -> str:
-    try:
-        found = SimpleCookie(header).get(_COOKIE)
-    except CookieError:
-        return ""
-    return found.value if found else ""
+def _headers(scope: Scope) -> dict[str, str]:
+    """By their names; HTTP/2 may bring several of cookies."""
+    found: dict[str, str] = {}
+    for raw, value in scope["headers"]:
+        name, told = raw.decode("latin-1").lower(), value.decode("latin-1")
+        found[name] = f"{found[name]}; {told}" if name == "cookie" and name in found else told
+    return found
+
+
+def _cookies(headers: Mapping[str, str]) -> list[str]:
+    """The values of our cookie; what others set is none of our concern, however it looks."""
+    pairs = (pair.strip().partition("=") for pair in headers.get("cookie", "").split(";"))
+    return [value for name, _, value in pairs if name == _COOKIE]
 
 
 def _own_name(host: str) -> bool:

@@ -81,7 +81,7 @@ class Board:
             mine = [s for s in mine if s[1] == state.session]
         if not mine:
             return None
-        underlier, date = mine[-1]
+        underlier, date = self._chosen(state, mine)
         bars = self._frame(state, underlier, date)(BARS)
         bars = bars.filter(
             (pl.col("underlier") == underlier) & (pl.col("session_date").cast(pl.String) == date)
@@ -105,6 +105,20 @@ class Board:
             start,
             end,
         )
+
+    def _chosen(self, state: State, sessions: Sequence[tuple[str, str]]) -> tuple[str, str]:
+        """The newest session: of the underlier that has the chosen contracts, else the first."""
+        several = (
+            not state.underlier and bool(state.contracts) and len({s[0] for s in sessions}) > 1
+        )
+        found = [s for s in sessions if several and self._owns(state, *s)] or sessions
+        newest = max(date for _, date in found)
+        return min(s for s in found if s[1] == newest)
+
+    def _owns(self, state: State, underlier: str, date: str) -> bool:
+        bars = self._frame(state, underlier, date)(BARS)
+        mine = (pl.col("underlier") == underlier) & pl.col("contract_id").is_in(state.contracts)
+        return not bars.filter(mine).is_empty()
 
     def window(self, seen: Seen) -> tuple[int, int]:
         """The axis, ns UTC: live as far as the session's bars will go, where that is near."""
@@ -146,7 +160,8 @@ class Board:
         """Rows of the tiles, of those that read a dirty table; None: of all."""
         found = {}
         for key, tile, values in self._wanted(seen):
-            if dirty is not None and not set(tile.tables) & dirty.keys():
+            # Of the movers only the page knows the stretch that is zoomed to: it asks.
+            if dirty is not None and (tile.id == MOVERS or not dirty.keys() & set(tile.tables)):
                 continue
             since = None
             if dirty is not None and tile.kind in _GROWS and not tile.anomalies:
@@ -213,7 +228,7 @@ class Board:
         return lambda table: (
             self.live.frame(table)
             if self.live.has(table)
-            else self.history.frame(table, underlier, date, fresh=True)
+            else self.history.frame(table, underlier, date)
         )
 
     def _meta(self, seen: Seen) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import time
-from collections import OrderedDict
+from dataclasses import dataclass, replace
 from threading import RLock
 from typing import Any
 
@@ -16,8 +16,18 @@ from spymaster.lake import Lake, read
 from spymaster.lake.lineage import complete
 from spymaster.settings import Settings
 
-BARS = "gold.feature_series"
+BARS, PARITY = "gold.feature_series", "gold.parity"
 _FRESH_S = 10.0
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """Rows as they were read: from which table, at which of its versions, last looked at when."""
+
+    name: str
+    version: int
+    rows: pl.DataFrame
+    at: float
 
 
 class LakeSource:
@@ -26,8 +36,8 @@ class LakeSource:
     def __init__(self, lake: Lake, settings: Settings) -> None:
         self.lake, self._most = lake, settings.dashboard.stored
         self._lock = RLock()
-        self._kept: OrderedDict[tuple[str, str, str], pl.DataFrame] = OrderedDict()
-        self._read_at: dict[tuple[str, str, str], float] = {}
+        self._kept: dict[tuple[str, str, str], _Kept] = {}
+        self._used: dict[tuple[str, str], float] = {}
 
     def sessions(self) -> list[tuple[str, str]]:
         """(underlier, session date) of every session with bars, the oldest first."""
@@ -39,42 +49,56 @@ class LakeSource:
                           for p in read.partitions(opened, table) if p}  # fmt: skip
         return sorted(found, key=lambda s: (s[1], s[0]))
 
-    def frame(self, table: str, underlier: str, date: str, *, fresh: bool = False) -> pl.DataFrame:
+    def frame(self, table: str, underlier: str, date: str) -> pl.DataFrame:
         """A table's rows of one session; none where the lake has none.
 
-        `fresh`: a stream goes on with it, and what was read some seconds ago is read again.
+        What was read some seconds ago is read again when the lake has something newer.
+        Certificates are all that there are of the underlier.
         """
-        key = (table, underlier, date)
+        key = (table, underlier, "" if table == PARITY else date)
         with self._lock:
             at = time.monotonic()
-            if key not in self._kept or (fresh and at - self._read_at[key] > _FRESH_S):
-                self._kept[key], self._read_at[key] = self._read(table, underlier, date), at
-                while len({k[1:] for k in self._kept}) > self._most:
-                    oldest = next(iter(self._kept))[1:]
-                    for k in [k for k in self._kept if k[1:] == oldest]:
-                        del self._kept[k], self._read_at[k]
-            return self._kept[key]
+            self._used[underlier, date] = at
+            kept = self._kept.get(key)
+            if kept is None or at - kept.at > _FRESH_S:
+                name, version = self._stands(table, underlier, date)
+                if kept is None or (name, version) != (kept.name, kept.version):
+                    kept = _Kept(name, version, self._read(table, name, key), at)
+                self._kept[key] = replace(kept, at=at)
+                self._let_go()
+            return kept.rows
 
     def streamed(self, underlier: str, date: str) -> bool:
         """Whether the session is read from the stream's tables."""
         with self._lock:
             return (date, underlier) not in complete(self.lake, underlier)
 
-    def _read(self, table: str, underlier: str, date: str) -> pl.DataFrame:
-        stream = self.streamed(underlier, date)
+    def _stands(self, table: str, underlier: str, date: str) -> tuple[str, int]:
+        """The table that has the session, and its version; -1 where it is not made yet."""
         twin = table + SUFFIX
-        name = twin if stream and twin in self.lake.tables else table
+        name = twin if twin in self.lake.tables and self.streamed(underlier, date) else table
         known = name in self.lake.tables and self.lake.exists(name)
-        if not known:
+        return name, self.lake.open(name).version() if known else -1
+
+    def _read(self, table: str, name: str, key: tuple[str, str, str]) -> pl.DataFrame:
+        if name not in self.lake.tables or not self.lake.exists(name):
             return empty(table)
-        found = self.lake.scan(name, filters=_session(self.lake, name, underlier, date))
+        found = self.lake.scan(name, filters=_session(self.lake, name, *key[1:]))
         frame = pl.from_arrow(found)
         assert isinstance(frame, pl.DataFrame)
         return frame.select(empty(table).columns) if not frame.is_empty() else empty(table)
+
+    def _let_go(self) -> None:
+        while len(self._used) > self._most:
+            oldest = min(self._used, key=lambda s: self._used[s])
+            del self._used[oldest]
+            for key in [k for k in self._kept if k[1:] == oldest]:
+                del self._kept[key]
 
 
 def _session(lake: Lake, name: str, underlier: str, date: str) -> dict[str, Any] | None:
     columns = lake.table(name).by_name
     if "session_date" not in columns or "underlier" not in columns:
         return None
-    return {"underlier": underlier, "session_date": str(dt.date.fromisoformat(date))}
+    of_day = {"session_date": str(dt.date.fromisoformat(date))} if date else {}
+    return {"underlier": underlier, **of_day}

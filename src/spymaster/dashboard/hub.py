@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeVar
 
 from spymaster.dashboard.board import Board
 from spymaster.dashboard.live import LiveSource
-from spymaster.dashboard.pulse import Cadence, pulse
+from spymaster.dashboard.pulse import pulse
 from spymaster.dashboard.state import State
 from spymaster.engines.stream.report import read_statuses
 from spymaster.settings import Settings
@@ -48,6 +48,8 @@ class _Room:
 
 #: A client that has so many messages waiting is given no more until it has read them.
 _BEHIND = 8
+#: Tables that no topic brings: they are looked at again every so many seconds.
+FROM_LAKE, _FROM_LAKE_S = ("bronze.gaps", "gold.parity"), 10.0
 
 
 class Hub:
@@ -63,8 +65,7 @@ class Hub:
         self._pending: dict[str, int] = {}
         self._turn = asyncio.Event()
         self._worker = ThreadPoolExecutor(1, "dashboard")
-        self._cadence = Cadence()
-        self._said: dict[str, Any] = {}
+        self._statuses: Sequence[Mapping[str, Any]] | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
     # Clients
@@ -76,8 +77,22 @@ class Hub:
         room.clients.add(client)
         told = await self._work(self.board.full, state)
         if client in room.clients:
+            room = self._settled(client, room, told)
             client.tell("full", told)
-            client.tell("pulse", self._said)
+            client.tell("pulse", self._pulse(room.state))
+
+    def _settled(self, client: Client, room: _Room, told: Mapping[str, Any]) -> _Room:
+        """Its room once the board chose the market: it stays, whichever begins to trade then."""
+        if room.state.underlier or told["meta"] is None:
+            return room
+        state = replace(room.state, underlier=told["meta"]["underlier"])
+        settled = self._rooms.setdefault(state, _Room(state))
+        settled.mark(room.dirty)
+        settled.clients.add(client)
+        room.clients.discard(client)
+        if not room.clients:
+            self._rooms.pop(room.state, None)
+        return settled
 
     def leave(self, client: Client) -> None:
         """A client is gone, or about to look at something else."""
@@ -109,8 +124,6 @@ class Hub:
             self._loop.call_soon_threadsafe(self._heard, dict(since))
 
     def _heard(self, since: Mapping[str, int]) -> None:
-        if since:
-            self._cadence.heard(time.monotonic())
         for table, at in since.items():
             self._pending[table] = min(at, self._pending.get(table, at))
         self._turn.set()
@@ -139,7 +152,7 @@ class Hub:
             for room in list(self._rooms.values()):
                 if room.state.live:
                     room.mark(pending)
-                    await self._tell(room)
+                await self._tell(room)
             await asyncio.sleep(self._settings.dashboard.push_s)
 
     async def _tell(self, room: _Room) -> None:
@@ -158,6 +171,7 @@ class Hub:
             told = await self._work(self.board.delta, room.state, dirty)
         except Exception:
             log.exception("what changed cannot be told")
+            room.mark(dirty)
             return
         for client in ready:
             client.tell("delta", told)
@@ -165,27 +179,31 @@ class Hub:
             room.mark(dirty)
 
     async def _watch(self) -> None:
+        again = 0.0
         while True:
             try:
-                self._said = await asyncio.to_thread(self._pulse)
+                self._statuses = await asyncio.to_thread(read_statuses, self._settings.root)
                 for room in list(self._rooms.values()):
+                    said = self._pulse(room.state)
                     for client in room.clients:
                         if client.waiting <= _BEHIND:
-                            client.tell("pulse", self._said)
+                            client.tell("pulse", said)
             except Exception:
                 log.exception("how the feed is cannot be told")
+            if time.monotonic() >= again:
+                again = time.monotonic() + _FROM_LAKE_S
+                for room in self._rooms.values():
+                    room.mark(dict.fromkeys(FROM_LAKE, 0))
+                self._turn.set()
             await asyncio.sleep(self._settings.dashboard.look_s)
 
-    def _pulse(self) -> dict[str, Any]:
-        live = self.live
-        return pulse(
-            read_statuses(self._settings.root),
-            (live.state, live.reason),
-            live.arrived,
-            self._cadence.seconds,
-            self._settings.dashboard.stale_s,
-            time.time_ns(),
-        ).told()
+    def _pulse(self, state: State) -> dict[str, Any]:
+        """How the feed of a state's underlier is; {} before the first look."""
+        if self._statuses is None:
+            return {}
+        bus = (self.live.state, self.live.reason)
+        stale_s, heard = self._settings.dashboard.stale_s, self.live.heard(state.underlier)
+        return pulse(self._statuses, bus, *heard, stale_s, time.time_ns()).told()
 
     async def _work(self, call: Callable[..., T], *given: Any) -> T:
         return await self._loop.run_in_executor(self._worker, call, *given)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from threading import Event, RLock, Thread
@@ -16,8 +15,9 @@ import polars as pl
 from spymaster.bus import Bus, Message, open_bus
 from spymaster.bus.embedded import FILE
 from spymaster.contracts.topics import MESSAGES
-from spymaster.dashboard.derived import episodes, outcomes
-from spymaster.dashboard.shelf import Shelf, plain
+from spymaster.dashboard.message import Rows
+from spymaster.dashboard.pulse import Cadence
+from spymaster.dashboard.shelf import Shelf
 from spymaster.dashboard.times import TIME, empty, table_of
 from spymaster.errors import BusError, SpymasterError
 from spymaster.lake.place import Place
@@ -26,11 +26,11 @@ from spymaster.settings import Settings
 log = logging.getLogger(__name__)
 
 _FEATURES, _SCORES, _ERRORS = "features_gold", "inference_scores", "inference_errors"
+_BARS = "gold.feature_series"
 TOPICS = (_FEATURES, _SCORES, _ERRORS)
 #: What no pane shows, and what would fill the memory.
 _HEAVY: Mapping[str, Any] = {"feature_vector": [], "lookback_spec": ""}
 _AGAIN_S = 1.0
-EPISODES, OUTCOMES = "silver.level_approach_2m", "gold.score_outcomes_stream"
 
 
 def _tables() -> dict[tuple[str, str], str]:
@@ -54,19 +54,21 @@ class LiveSource:
         self,
         settings: Settings,
         changed: Callable[[Mapping[str, int]], object] = lambda told: None,
-        now: Callable[[], int] = time.time_ns,
     ) -> None:
         self.state, self.reason = "connecting", ""
-        self.arrived = 0  #: when the last message of features_gold came, ns UTC of this machine
         self.messages = 0
         self.version = 0  #: grows with every change
-        self._settings, self._changed, self._now = settings, changed, now
+        self._settings, self._changed = settings, changed
         limits = settings.dashboard
         self._tables = _tables()
         self._shelves = {
             name: Shelf(table_of(name), limits.sessions, limits.most_rows)
             for name in dict.fromkeys(self._tables.values())
         }
+        self._rows = {name: Rows(shelf.table) for name, shelf in self._shelves.items()}
+        #: Where a topic is read on after the bus was gone: partition -> offset.
+        self._offsets: dict[str, dict[int, int]] = {topic: {} for topic in TOPICS}
+        self._cadences: dict[str, Cadence] = {}
         self._lock, self._stop = RLock(), Event()
         self._threads = [
             Thread(target=self._follow, args=(topic,), name=f"dashboard {topic}", daemon=True)
@@ -80,56 +82,58 @@ class LiveSource:
         with self._lock:
             if table in self._shelves:
                 return self._shelves[table].frame()
-            if table == EPISODES:
-                return episodes(self.frame("gold.setup_vectors"), self.frame("gold.labels"))
-            if table == OUTCOMES:
-                return outcomes(self.frame("gold.inference_scores_stream"),
-                                self.frame("gold.labels"))  # fmt: skip
         return empty(table)
 
     def has(self, table: str) -> bool:
         """Whether a topic brings this table."""
-        return table in self._shelves or table in (EPISODES, OUTCOMES)
+        return table in self._shelves
 
     def sessions(self) -> list[tuple[str, str]]:
         """(underlier, session date) of the bars that are kept, the oldest first."""
         with self._lock:
-            dates = self._shelves["gold.feature_series"].dates()
+            dates = self._shelves[_BARS].dates()
         return sorted(((u, d.isoformat()) for u, ds in dates.items() for d in ds),
-                      key=lambda s: s[1])  # fmt: skip
+                      key=lambda s: (s[1], s[0]))  # fmt: skip
+
+    def heard(self, underlier: str) -> tuple[int, float]:
+        """When an underlier's last bar was published, ns UTC, and how often one is, in seconds.
+
+        Zeros before its first; without an underlier, of the one that was heard last.
+        """
+        with self._lock:
+            found = [c for u, c in self._cadences.items() if underlier in ("", u)]
+        last = max(found, key=lambda c: c.last, default=Cadence())
+        return last.last, last.seconds
 
     # Messages in
 
     def take(self, topic: str, messages: list[Message]) -> dict[str, int]:
         """Put messages on their shelves; table -> the earliest time that is new in it."""
-        by_table: dict[str, list[Mapping[str, Any]]] = {}
-        for m in messages:
-            kind = m.headers.get("kind", "") if topic == _FEATURES else ""
-            name = self._tables.get((topic, kind))
-            if name is None:
-                continue
-            try:
-                told = orjson.loads(m.value)
-                by_table.setdefault(name, []).append({**told, **_heavy(name)})
-            except (ValueError, TypeError):
-                log.warning(
-                    "%s: message %d of partition %d is no JSON object; it is left out",
-                    topic,
-                    m.offset,
-                    m.partition,
-                )
+        rows = [(m, *found) for m in messages if (found := self._row(topic, m)) is not None]
         since: dict[str, int] = {}
         with self._lock:
-            for name, told_rows in by_table.items():
-                shelf, column = self._shelves[name], TIME.get(name)
-                rows = [r for r in plain(told_rows, shelf.table) if shelf.add(r)]
-                if rows:
-                    since[name] = min(r[column] for r in rows) if column else 0
+            for m, name, row in rows:
+                if self._shelves[name].add(row):
+                    if name == _BARS:
+                        self._cadences.setdefault(row["underlier"], Cadence()).heard(m.time)
+                    at = row[column] if (column := TIME.get(name)) else 0
+                    since[name] = min(at, since.get(name, at))
             self.messages += len(messages)
             self.version += 1
-            if topic == _FEATURES:
-                self.arrived = self._now()
         return since
+
+    def _row(self, topic: str, m: Message) -> tuple[str, dict[str, Any]] | None:
+        """A message's table and row; None, with a warning, for one that cannot be read."""
+        kind = m.headers.get("kind", "") if topic == _FEATURES else ""
+        name = self._tables.get((topic, kind))
+        if name is None:
+            return None
+        try:
+            return name, self._rows[name].row(orjson.loads(m.value), _heavy(name))
+        except ValueError as error:
+            told = "%s: message %d of partition %d is no row of %s (%s); it is left out"
+            log.warning(told, topic, m.offset, m.partition, name, error)
+            return None
 
     def _follow(self, topic: str) -> None:
         while not self._stop.is_set():
@@ -157,10 +161,18 @@ class LiveSource:
             )
 
     def _read(self, bus: Bus, topic: str) -> None:
-        with bus.reader(topic, bus.begins(topic)) as reader:
+        offsets = self._offsets[topic]
+        begins, ends = bus.begins(topic), bus.ends(topic)
+        for partition, begin in begins.items():
+            # A topic that was made anew ends before what was read of the old one.
+            if not begin <= offsets.get(partition, -1) <= ends[partition]:
+                offsets[partition] = begin
+        with bus.reader(topic, {p: offsets[p] for p in begins}) as reader:
             self._tell(topic, "live", "")
             while not self._stop.is_set():
                 messages = reader.poll(timeout=0.25)
+                for m in messages:
+                    offsets[m.partition] = m.offset + 1
                 if messages and (since := self.take(topic, messages)):
                     self._changed(since)
 

@@ -13,11 +13,12 @@ from spymaster.contracts.event import BAR_NS
 
 #: A cadence is known from so many arrivals; a feed may be late by half of its own.
 _ARRIVALS, _LATE = 12, 1.5
+_AT_ONCE_NS = 50 * 10**6
 
 
 @dataclass(frozen=True)
 class Pulse:
-    """How it is. `feed`: no bus, empty, live, stale or ended; `silent_s`: since anything came.
+    """How it is. `feed`: no bus, empty, live, stale or ended; `silent_s`: since a bar came.
 
     `endpoint`: "" while every model answers, or why one does not.
     """
@@ -39,21 +40,26 @@ class Pulse:
 
 
 class Cadence:
-    """How often messages come: the median of the last gaps between them, in seconds."""
+    """How often bars come: the median of the last gaps between them, in seconds."""
 
     def __init__(self) -> None:
-        self._at: deque[float] = deque(maxlen=_ARRIVALS)
+        self._at: deque[int] = deque(maxlen=_ARRIVALS)
 
-    def heard(self, at: float) -> None:
-        """A message came, by the clock of `at` in seconds; several at once count once."""
-        if not self._at or at - self._at[-1] > 0.05:
+    def heard(self, at: int) -> None:
+        """A bar was published at a time, ns UTC; several at once count once."""
+        if not self._at or at - self._at[-1] > _AT_ONCE_NS:
             self._at.append(at)
+
+    @property
+    def last(self) -> int:
+        """When the last one was; 0 before the first."""
+        return self._at[-1] if self._at else 0
 
     @property
     def seconds(self) -> float:
         """0 while nobody can tell; a bar's length at most."""
         gaps = [b - a for a, b in pairwise(self._at)]
-        return min(BAR_NS / 1e9, statistics.median(gaps)) if gaps else 0.0
+        return min(BAR_NS, statistics.median(gaps)) / 1e9 if gaps else 0.0
 
 
 def pulse(
@@ -64,7 +70,8 @@ def pulse(
     stale_s: float,
     now: int,
 ) -> Pulse:
-    """Judge. `bus`: the source's state and reason; `arrived`, `now`: ns UTC of this machine.
+    """Judge. `bus`: the source's state and reason; `arrived`, `now`: ns UTC, the
+    first by the clock of who published the last bar (0: none), the other by this machine's.
 
     Where an ingestor runs on this root its word counts: it hears the feed's heartbeats. Else a
     feed is stale when its next bar is late.
@@ -76,7 +83,7 @@ def pulse(
         if str(s["process"]).startswith("score") and s["runs"] and s.get("last_error")
     )
     state, reason = bus
-    silent = (now - arrived) / 1e9 if arrived else None
+    silent = max(0, now - arrived) / 1e9 if arrived else None
     if state == "no bus":
         return Pulse("no bus", reason, silent, endpoint, shown)
     ingestors = [s for s in statuses if "dataset" in s]

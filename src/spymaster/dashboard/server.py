@@ -27,14 +27,18 @@ from spymaster.settings import Settings
 logger = logging.getLogger(__name__)
 
 
-def serve(settings: Settings, tell: Callable[[str], None] = logger.info) -> None:
-    """Serve until SIGINT or SIGTERM; `tell` hears the address.
+def serve(
+    settings: Settings,
+    tell: Callable[[str], None] = logger.info,
+    listening: socket.socket | None = None,
+) -> None:
+    """Serve until SIGINT or SIGTERM; `tell` hears the address. `listening`: as `listen` made it.
 
     SpymasterError when it cannot begin: no such address, a token that is easily guessed.
     """
     limits = settings.dashboard
     token, made = token_of(limits)
-    with _listen(limits.host, limits.port) as listening:
+    with listening or listen(limits.host, limits.port) as listening:
         host, port = listening.getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host
         query = f"?token={token}" if made else ""
@@ -97,7 +101,7 @@ class _Server(uvicorn.Server):
         self.should_exit = True
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
     """A listening socket. SourceError where there can be none."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:

@@ -12,7 +12,9 @@ from spymaster.contracts.column import Table
 from spymaster.dashboard.times import schema
 
 Row = Mapping[str, Any]
-#: Loose rows are laid beside the others when somebody asks; so many pieces become one.
+#: Loose rows are laid beside the others when somebody asks, or when there are so many.
+_LOOSE = 5_000
+#: So many pieces become one.
 _PIECES = 64
 
 
@@ -50,6 +52,8 @@ class Shelf:
         if name in self._known:
             self._again.add(name)
         self._loose[name] = row
+        if len(self._loose) >= _LOOSE:
+            self._settle()
         return True
 
     def frame(self) -> pl.DataFrame:
@@ -93,14 +97,3 @@ class Shelf:
         self._frame, self._pieces = frame.rechunk(), 1
         self._known = set(frame.select(self.table.keys).iter_rows())
         self._again &= self._known
-
-
-def plain(told: Iterable[Row], table: Table) -> list[dict[str, Any]]:
-    """Messages as rows of a table: its columns, a date from its ISO form; what it lacks is null."""
-    found = []
-    for row in told:
-        made = {name: row.get(name) for name in table.names}
-        date = made["session_date"]
-        made["session_date"] = dt.date.fromisoformat(date) if isinstance(date, str) else date
-        found.append(made)
-    return found

@@ -8,16 +8,8 @@ import polars as pl
 
 from spymaster.contracts import TABLES
 from spymaster.contracts.column import Table
-from spymaster.contracts.scores import SCORE_OUTCOME
-from spymaster.dashboard.tiles import TIME as TILE_TIME
+from spymaster.dashboard.tiles import TIME as TIME  # what a view's window is held against
 from spymaster.dashboard.tiles.local import DTYPES
-
-#: Table -> the column that a view's window is held against.
-TIME = {
-    "silver.level_approach_2m": "trigger_bar",
-    SCORE_OUTCOME.name: "vector_time",
-    **TILE_TIME,
-}
 
 
 def table_of(name: str) -> Table:

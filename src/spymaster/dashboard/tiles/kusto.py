@@ -163,7 +163,8 @@ def _rows(query: Rows) -> list[str]:
     if "underlier" in have:
         lines.append("| where isempty(_underlier) or underlier == _underlier")
     if "contract_id" in have:
-        lines.append("| where isempty(_contract) or contract_id in (_contract)")
+        whole = "isempty(_contract) or array_length(_contract) == 0"
+        lines.append(f"| where {whole} or contract_id in (_contract)")
     return lines
 
 
@@ -216,6 +217,8 @@ def _value(e: Expression, columns: Columns) -> str:
             return "real(null)"
         case Binary():
             left, right = _value(e.left, columns), _value(e.right, columns)
+            if e.operator == "!=":
+                return f"({' and '.join([f'{left} != {right}', *_known(e, columns)])})"
             if e.operator != "/":
                 return f"({left} {e.operator} {right})"
             if isinstance(e.right, Literal):
@@ -235,6 +238,13 @@ def _value(e: Expression, columns: Columns) -> str:
         case Seconds(later, earlier):
             return f"(({_value(later, columns)} - {_value(earlier, columns)}) / 1s)"
     raise ContractError(f"tile: {type(e).__name__} has no KQL form")
+
+
+def _known(e: Binary, columns: Columns) -> list[str]:
+    """That there are values: KQL holds nothing to differ from something."""
+    there = {"string": "isnotempty"}.get(type_of(e.left, columns), "isnotnull")
+    sides = [x for x in (e.left, e.right) if not isinstance(x, Literal)]
+    return [f"{there}({_plain(x, columns)})" for x in sides]
 
 
 def _unary(function: str, of: str, type_: Type) -> str:

@@ -177,6 +177,9 @@ class _Evaluation:
                 return pl.lit(value, _dtype(type_of(e, columns)))
             case Nothing():
                 return pl.lit(None, pl.Float64)
+            case Binary("!=") if type_of(e.left, columns) == "string":
+                sides = [self.value(x, columns) for x in (e.left, e.right)]
+                return pl.all_horizontal(sides[0] != sides[1], *(x != "" for x in sides))
             case Binary():
                 return _binary(e, self.value(e.left, columns), self.value(e.right, columns))
             case Unary(function, of):

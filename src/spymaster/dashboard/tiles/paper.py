@@ -50,7 +50,8 @@ def write_kql(folder: Path) -> list[str]:
 def stale(folder: Path) -> list[str]:
     """The files that are missing, out of date, or no longer generated."""
     texts = generated()
-    old = {p.relative_to(folder).as_posix() for p in folder.glob("tiles/*.kql")} - texts.keys()
+    found = {p.relative_to(folder).as_posix() for p in folder.glob("tiles/*.kql") if _ours(p)}
+    old = found - texts.keys()
     return sorted(
         old
         | {
@@ -59,6 +60,12 @@ def stale(folder: Path) -> list[str]:
             if not (folder / path).is_file() or (folder / path).read_text("utf-8") != wanted
         }
     )
+
+
+def _ours(path: Path) -> bool:
+    """Whether a tile's file was written here, by its second line; not what somebody laid there."""
+    with path.open("rb") as file:
+        return file.readline().startswith(b"// ") and file.readline() == _HEAD.encode()
 
 
 def check(folder: Path = DOCS) -> None:

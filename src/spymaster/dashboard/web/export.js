@@ -13,7 +13,8 @@ function stem(t) {
   return `${t.main}-${t.meta.date}-${clock(t.window.start + t.offset).replaceAll(":", "")}`;
 }
 
-// One row per bar of the first contract: price, volume, the features that are shown.
+// Bars of the first contract: price, volume, the features that are shown. Features are of 5 s
+// always; where the other bars are wider each column names its own width.
 export function csv(t) {
   const price = t.store.rows("price", t.main);
   const volume = t.store.rows("trades", t.main);
@@ -27,9 +28,13 @@ export function csv(t) {
   );
   const times = new Set([...prices.keys(), ...bought.keys()]);
   for (const [, values] of features) for (const at of values.keys()) times.add(at);
+  const { bar } = t.meta;
+  const wide = (name) => (bar === "5" ? name : `${name}_${bar}s`);
+  const fine = (name) => (bar === "5" ? name : `${name}_5s`);
   const lines = [
-    ["utc", "new_york", "contract_id", "open", "high", "low", "close", "buy_volume", "sell_volume",
-      ...features.map(([name]) => name)].join(","),
+    ["utc", "new_york", "contract_id",
+      ...["open", "high", "low", "close", "buy_volume", "sell_volume"].map(wide),
+      ...features.map(([name]) => fine(name))].join(","),
   ];
   for (const at of [...times].sort((a, b) => a - b)) {
     if (at < t.window.start || at > t.window.end) continue;

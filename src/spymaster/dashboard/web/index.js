@@ -290,7 +290,7 @@ export class Terminal {
     this.show("");
     const meta = this.meta;
     this.offset = meta.offset * 1000;
-    this.state.underlier = this.live && !this.state.underlier ? "" : meta.underlier;
+    this.state.underlier = meta.underlier;
     this.axis = { start: meta.start, end: meta.end };
     const { start, end } = this.state;
     if (end > start && end > meta.start && start < meta.end) {
@@ -311,8 +311,8 @@ export class Terminal {
       this.join();
       return;
     }
-    const another = told.meta && this.meta && told.meta.date !== this.meta.date;
-    if (another) {
+    const { underlier, date } = this.meta || {};
+    if (told.meta && this.meta && (told.meta.date !== date || told.meta.underlier !== underlier)) {
       this.join();
       return;
     }
@@ -334,7 +334,7 @@ export class Terminal {
       this.drawAll(changed);
       this.judge();
       this.bars.draw();
-      if (this.following) this.askZoomed();
+      this.askZoomed();
       this.painted();
     });
   }
@@ -613,28 +613,31 @@ export class Terminal {
   judge() {
     const feed = this.pulse?.feed;
     const bar = this.$(".sm-banner");
-    bar.className = "sm-banner";
-    bar.textContent = "";
+    bar.classList.remove("stale");
+    let [alert, silent] = ["", ""];
     this.scores?.say(this.scores.shown.some((b) => b.lines.some((l) => l.data.length)) || !this.meta
       ? "" : this.nothing("scores"));
     if (this.meta) {
       const bars = this.meta.last;
       if (this.live && feed === "stale") {
         bar.classList.add("stale");
-        bar.innerHTML =
-          `<b>Stale</b> ${escape(this.pulse.reason)}: silent for ${age(this.pulse.silent_s)}. ` +
+        alert =
+          `<b>Stale</b> ${escape(this.pulse.reason)}. ` +
           `Last bar ended <time title="${utcTitle(bars)}">${newYork(bars, this.meta.offset)}</time> New York.`;
+        silent = ` Silent for ${age(this.pulse.silent_s)}.`;
       } else if (this.live && feed === "no bus") {
         bar.classList.add("stale");
-        bar.innerHTML = `<b>No bus</b> ${escape(this.pulse.reason)}`;
+        alert = `<b>No bus</b> ${escape(this.pulse.reason)}`;
       }
       if (this.live && this.pulse?.endpoint) {
         this.scores.say(`Endpoint down. ${this.pulse.endpoint}`, "down");
       }
-      this.bars.status();
-      return;
     }
+    // What is said aloud is written only when it changes; the seconds that pass are beside it.
+    if (this.alert !== alert) this.$(".sm-alert").innerHTML = this.alert = alert;
+    this.$(".sm-silent").textContent = silent;
     this.bars.status();
+    if (this.meta) return;
     if (!this.loaded) return;
     const stored = this.store.sessions.length;
     if (!this.live) this.show("absent");
@@ -698,6 +701,7 @@ export class Terminal {
   key(e) {
     const field = ["INPUT", "SELECT", "TEXTAREA"].includes(e.target.tagName);
     if (e.ctrlKey || e.metaKey || e.altKey || (field && e.key !== "Escape")) return;
+    if (e.key === " " && e.target.closest?.("button, a, [tabindex]")) return;
     const far = e.shiftKey ? 0.5 : 0.1;
     const keys = {
       ArrowLeft: () => this.pan(-far),

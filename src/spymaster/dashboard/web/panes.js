@@ -18,7 +18,8 @@ class TimePane {
     el.innerHTML =
       `<div class="sm-pane-head"><span class="sm-title">${escape(title)}</span>` +
       `<span class="sm-legend"></span><span class="sm-params"></span></div>` +
-      `<div class="sm-chart"></div><div class="sm-over"></div>`;
+      `<div class="sm-chart" role="img" aria-label="${escape(title)}: chart over time"></div>` +
+      `<div class="sm-over"></div>`;
     this.legend = el.querySelector(".sm-legend");
     this.params = el.querySelector(".sm-params");
     this.over = el.querySelector(".sm-over");

@@ -83,6 +83,14 @@ export class TableCard extends Card {
       const row = e.target.closest("tr[data-i]");
       if (row && click) click(Number(row.dataset.i), this.terminal.store.rows(id));
     });
+    this.body.addEventListener("keydown", (e) => {
+      const row = e.target.closest("tr[data-i]");
+      if (!row || !click || !["Enter", " "].includes(e.key)) return;
+      e.preventDefault();
+      e.stopPropagation();
+      row.click();
+    });
+    this.reached = click ? ' tabindex="0"' : "";
     if (click) el.classList.add("sm-clickable");
   }
 
@@ -109,12 +117,32 @@ export class TableCard extends Card {
         const told = write ? write.call(this, value, i, rows) : num ? number(value) : escape(value);
         return `<td class="${num ? "num" : ""}">${told}</td>`;
       });
-      lines.push(`<tr data-i="${i}">${cells.join("")}</tr>`);
+      lines.push(`<tr data-i="${i}"${this.reached}>${cells.join("")}</tr>`);
     }
     const more = n > this.most ? `<p class="sm-none">and ${n - this.most} more</p>` : "";
+    const focused = this.body.contains(document.activeElement) && document.activeElement.dataset.i;
     this.html(`<table><thead><tr>${head}</tr></thead><tbody>${lines.join("")}</tbody></table>${more}`);
+    if (focused) this.body.querySelector(`tr[data-i="${focused}"]`)?.focus({ preventScroll: true });
     return undefined;
   }
+}
+
+const DASHES = ["solid", "dashed", "dotted"];
+
+// A curve per outcome and version of a model: [{outcome, name, place, data}].
+function curves(by) {
+  const said = (rows, i) => `${rows.model_id[i]} v${rows.model_version[i]}`;
+  const models = [...new Set(Object.values(by).flatMap((rows) => rows.said.map((_, i) => said(rows, i))))];
+  return Object.entries(by).flatMap(([outcome, rows]) =>
+    models.sort().map((model, place) => ({
+      outcome,
+      place,
+      name: models.length > 1 ? `${words(outcome)}, ${model}` : words(outcome),
+      data: rows.said
+        .map((x, i) => [x, rows.happened[i], rows.episodes[i], said(rows, i)])
+        .filter((point) => point[3] === model),
+    })),
+  ).filter(({ data }) => data.length);
 }
 
 export class Calibration extends Card {
@@ -122,7 +150,10 @@ export class Calibration extends Card {
     super(terminal, el, id, title);
     this.body.innerHTML = '<div class="sm-record"></div><div class="sm-calibration"></div>';
     this.record = this.body.querySelector(".sm-record");
-    this.chart = echarts.init(this.body.querySelector(".sm-calibration"));
+    const chart = this.body.querySelector(".sm-calibration");
+    chart.setAttribute("role", "img");
+    chart.setAttribute("aria-label", `${title}: chart of the share that came over what was said`);
+    this.chart = echarts.init(chart);
   }
 
   draw() {
@@ -185,13 +216,13 @@ export class Calibration extends Card {
             itemStyle: { color: c.faint },
             silent: true,
           },
-          ...Object.entries(by).map(([outcome, rows]) => ({
+          ...curves(by).map(({ outcome, name, place, data }) => ({
             type: "line",
-            name: words(outcome),
-            data: rows.said.map((x, i) => [x, rows.happened[i], rows.episodes[i]]),
+            name,
+            data,
             symbol: "circle",
             symbolSize: (v) => Math.min(11, 3 + Math.sqrt(v[2])),
-            lineStyle: { width: 1.2, color: c[outcome] },
+            lineStyle: { width: 1.2, color: c[outcome], type: DASHES[place % DASHES.length] },
             itemStyle: { color: c[outcome] },
           })),
         ],
@@ -222,17 +253,20 @@ export class Health extends Card {
     figure("unknown orders", number(sum("unknown")), flag(sum("unknown")));
     figure("crossed", number(sum("crossed")), flag(sum("crossed")));
     figure("drift, orders", number(sum("drift")), flag(sum("drift")));
+    figure("doubtful bars", number(sum("doubtful")), flag(sum("doubtful")));
     figure("absent bars", number(sum("absent"), 0), flag(sum("absent")));
     const gaps = t.store.rows("gaps").from_ts?.length || 0;
     figure("gaps", number(gaps), flag(gaps));
     const errors = (t.store.rows("errors").vectors || []).reduce((a, b) => a + b, 0);
     figure("vectors without a score", number(errors), flag(errors));
     const parity = t.store.rows("parity");
-    const k = parity.session_date?.length;
-    if (k) {
-      const equal = parity.equal[k - 1];
-      figure(`certificate ${escape(parity.session_date[k - 1])}`, equal ? "equal" : "DIFFERENT",
-             equal ? "up" : "down");
+    // The newest that differs, else the newest: one that is equal hides none that is not.
+    const certificates = (parity.equal || []).map((equal, i) => ({ equal, i, at: parity.checked_at[i] }));
+    certificates.sort((a, b) => a.equal - b.equal || b.at - a.at);
+    if (certificates.length) {
+      const { equal, i } = certificates[0];
+      const of = `${parity.session_date[i]}, ${parity.against[i]}`;
+      figure(`certificate ${escape(of)}`, equal ? "equal" : "DIFFERENT", equal ? "up" : "down");
     } else figure("certificate", "none yet");
     const reasons = t.store.rows("errors").reason || [];
     const why = reasons.length ? `<p class="sm-warn">${escape(reasons[0])}</p>` : "";

@@ -42,7 +42,7 @@ export function skeleton() {
   <button class="sm-theme" title="Dark, light (t)" aria-label="Dark or light">◐</button>
   <button class="sm-help" title="Help (?)" aria-label="Help">?</button>
 </header>
-<div class="sm-banner" role="alert"></div>
+<div class="sm-banner"><span class="sm-alert" role="alert"></span><span class="sm-silent"></span></div>
 <div class="sm-stage">
   <div class="sm-grid"><main class="sm-main"></main><aside class="sm-side"></aside></div>
   <div class="sm-screen" role="status"></div>
