@@ -21,9 +21,12 @@ from spymaster.alerts.loop import Alerting, AlertLoop
 from spymaster.alerts.reading import FIGURES, Reading, read
 from spymaster.alerts.retire import retire
 from spymaster.alerts.rule import rules_of
+from spymaster.alerts.work import AlertWork
 from spymaster.bus import open_bus
 from spymaster.bus.interface import Message
 from spymaster.contracts.alerts import ALERT
+from spymaster.engines.epoch import newest_state
+from spymaster.engines.stream.epoch_loop import EpochLoop
 from spymaster.engines.stream.features import TOPIC
 from spymaster.engines.stream.live import LiveEngine
 from spymaster.errors import ContractError, LakeError
@@ -223,6 +226,49 @@ def test_what_no_webhook_took_is_owed_to_the_next_start(
         alerts = AlertsSettings.model_validate({"rule": rules, "webhook": patient})
         assert watch(settings.model_copy(update={"alerts": alerts})) == 0
     assert len({told["alert_id"] for told in back.taken}) == n > 50
+
+
+def test_what_is_worked_on_again_is_not_reported_before_it_is_committed(
+    published: Path, fresh: Callable[[str], Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between a replay and its commit the bus must keep what only the log knows of."""
+    calm, settings = fresh("calm"), ruled(short(Path(fresh("calm2").root).parent / "root"))
+    watch(calm)
+    found = messages(published)
+    send(settings, found[: len(found) // 2])
+    watch(settings)
+    group = f"alerts/{TOPIC}"
+    state = newest_state(Path(settings.root) / f"lake/checkpoints/{group}/0")
+    assert state is not None
+    stood = {int(p): o for p, o in state.facts["offsets"].items()}
+    assert stood == {0: len(found) // 2}
+    send(settings, found[len(found) // 2 :])
+
+    def killed(self: EpochLoop[Any], *given: Any) -> None:
+        raise OSError("killed before its epoch")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(EpochLoop, "_cut", killed)
+        with pytest.raises(OSError, match="killed before its epoch"):
+            watch(settings)
+    reported: list[dict[int, int]] = []
+    done: list[dict[int, int]] = []
+    real = AlertWork.repeated
+
+    def repeated(self: AlertWork) -> None:
+        real(self)
+        done.append(self._loop.done)
+        with open_bus(settings) as bus:
+            reported.append(bus.reported(group, TOPIC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(AlertWork, "repeated", repeated)
+        watch(settings)
+    assert reported == [stood]
+    assert done[0][0] > stood[0]
+    with open_bus(settings) as bus:
+        assert bus.reported(group, TOPIC) == {0: len(found)}
+    same(calm, settings)
 
 
 VECTOR = {

@@ -16,7 +16,7 @@ from spymaster.alerts.reading import Reading, read
 from spymaster.alerts.rule import Rule
 from spymaster.alerts.silence import Silence
 from spymaster.alerts.webhook import line
-from spymaster.bus import Bus, Message
+from spymaster.bus import Message
 from spymaster.contracts.alerts import ALERT, SILENCE
 from spymaster.engines.epoch import Intent, State
 from spymaster.engines.stream.epoch_loop import EpochLoop, Next, Share
@@ -72,15 +72,12 @@ class AlertWork:
     def __init__(
         self,
         settings: Settings,
-        bus: Bus,
-        group: str,
-        topic: str,
         rules: Iterable[Rule],
         now: Callable[[], int],
         counters: Counters,
         tell: Callable[[str], object],
     ) -> None:
-        self._settings, self._bus, self._group, self._topic = settings, bus, group, topic
+        self._settings = settings
         self._rules = {rule.name: rule for rule in rules}
         self._now, self._counters, self._tell = now, counters, tell
 
@@ -104,7 +101,6 @@ class AlertWork:
 
     def repeated(self) -> None:
         """From now on webhooks hear of what they are owed, and silence counts."""
-        self._bus.report(self._group, self._topic, self._loop.done)
         self.owed.start()
 
     def read(self, messages: Sequence[Message]) -> list[Reading]:

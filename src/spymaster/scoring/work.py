@@ -14,7 +14,6 @@ from spymaster.contracts.scores import ROLES, TABLES
 from spymaster.contracts.silver import OUTCOMES
 from spymaster.engines.epoch import Intent, State
 from spymaster.engines.stream.epoch_loop import EpochLoop, Next, Share
-from spymaster.engines.stream.features import TOPIC
 from spymaster.engines.stream.feed import state_bytes
 from spymaster.errors import LakeError
 from spymaster.lake import Lake
@@ -109,9 +108,8 @@ class ScoringWork:
         self._memory.restore(json.loads(state.data))
 
     def repeated(self) -> None:
-        """What is not scored yet is kept from now on; a model that is not ours is refused."""
+        """A model that is not ours is refused."""
         self._rested = dict(self._loop.done)
-        self._bus.report(self._line.name, TOPIC, self._rested)
         self.desk.pin()
 
     def read(self, messages: Sequence[Message]) -> list[Told]:

@@ -195,6 +195,8 @@ class EpochLoop(Generic[Content]):
             self._e, self._last = state.e, state.intent
             offsets = {int(p): int(o) for p, o in state.facts["offsets"].items()}
             check_offsets(self._bus, mine.topic, offsets, str(self.folder), self._anew)
+        # What lies behind is worked on again if this process ends: the bus must keep it until then.
+        self._bus.report(mine.group, mine.topic, offsets)
         self.intake = Intake(self._bus, mine.topic, offsets, self._anew)
         self.done, self.ends = dict(offsets), dict(offsets)
         self._cut_at = self._looked_at = time.monotonic()
