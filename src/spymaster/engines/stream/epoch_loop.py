@@ -157,9 +157,9 @@ class EpochLoop(Generic[Content]):
 
         When `drain` is set it ends as soon as all that is there was worked on.
         """
-        self.start = Start.of(self.folder)
         self._lake.check_writable()
         with self.lease() as lease, ExitStack() as stack:
+            self.start = Start.of(self.folder)  # under the lease: --fresh writes it under its own
             self.state = "starting"
             if lease.unfinished:
                 sweep(self._lake, lease.unfinished, self._pipeline.tables, loose=False)
