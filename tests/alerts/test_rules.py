@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -139,6 +140,19 @@ def test_a_rule_that_was_changed_begins_with_nothing_and_others_go_on() -> None:
         first.see(bar(n, 5.0))
     second.restore(json.loads(json.dumps(first.to_json())))
     assert [a["rule"] for a in second.see(bar(2, 5.0))] == ["same"]
+
+
+def test_two_messages_of_one_time_are_one_alert_also_without_a_cool_down() -> None:
+    rule = RuleSettings(what="score_errors", value=0, cool_down_s=0)
+    memory = Memory([Rule("r", rule)])
+
+    def error(n: int, name: str) -> Reading:
+        return replace(bar(n, None), identity=name, is_bar=False, figures={"score_errors": 1.0})
+
+    found = [memory.see(error(n, name)) for n, name in ((0, "a"), (0, "b"), (1, "c"))]
+    assert [[(row["at"], row["value"]) for row in rows] for rows in found] == [
+        [(bar(0, None).end, 1.0)], [], [(bar(1, None).end, 3.0)],
+    ]  # fmt: skip
 
 
 def test_a_replays_bars_have_no_lag() -> None:

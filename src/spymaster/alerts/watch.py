@@ -54,8 +54,10 @@ class Watch:
         self._run += 1
         if self._run < s.bars or r.end - self._began < s.holds_s * 1e9:
             return None
-        if self._given is not None and r.end - self._given < s.cool_down_s * 1e9:
-            return None
+        if self._given is not None:
+            # Of one time there is one alert, however many messages are of it.
+            if r.end <= self._given or r.end - self._given < s.cool_down_s * 1e9:
+                return None
         self._given = r.end
         return Seen(self._began, value, score, baseline, self._run)
 
