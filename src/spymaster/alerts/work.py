@@ -148,14 +148,14 @@ class AlertWork:
     def work(self, intent: Intent, content: list[Reading]) -> None:
         """See each reading; give the alerts."""
         self.owed.settle(intent.facts.get("taken", ()))
+        for row in intent.facts.get("wall", ()):  # what was silent before these messages came
+            self._silence.given(row)
+            self._give(row)
         now = self._now()
         for reading in content:
             self._silence.hear(reading, now)
             for row in self._memory.see(reading):
                 self._give(row)
-        for row in intent.facts.get("wall", ()):
-            self._silence.given(row)
-            self._give(row)
         self._counters.readings += len(content)
 
     def _give(self, row: dict[str, Any]) -> None:
