@@ -57,6 +57,12 @@ class Memory:
                 given.append(alert(rule, r, seen))
         return given
 
+    def know(self, known: Mapping[str, Mapping[str, int]]) -> None:
+        """Alerts that the table has: rule -> subject -> time of the newest, ns UTC."""
+        for rule in self._rules:
+            for subject, at in known.get(rule.name, {}).items():
+                self._watches[rule.name].setdefault(subject, Watch(rule)).know(at)
+
     def forget(self) -> list[dict[str, str]]:
         """Let go of sessions before the last ones; those over since, as partitions."""
         over = []

@@ -80,6 +80,13 @@ class Silence:
         if row["subject"] in self._feeds:
             self._told[key] = self._feeds[row["subject"]].end
 
+    def know(self, known: Mapping[str, Mapping[str, int]]) -> None:
+        """Alerts that the table has: rule -> underlier -> time of the newest, ns UTC."""
+        for rule in self._rules:
+            for underlier, at in known.get(rule.name, {}).items():
+                key = f"{rule.name}\0{underlier}"
+                self._given[key] = max(at, self._given.get(key, at))
+
     def _due(self, name: str, feed: Feed, now: int) -> tuple[int, str] | None:
         """Since when a bar is due, and of which session; None where none is."""
         if name not in self._settings.underlier:

@@ -84,6 +84,10 @@ class Watch:
         far = value is not None and abs(value - baseline) >= s.value
         return enough and flagged and far, score, baseline
 
+    def know(self, at: int) -> None:
+        """An alert was given at a time, ns UTC, or later ones."""
+        self._given = max(at, self._given or at)
+
     def to_json(self) -> dict[str, Any]:
         """The whole state."""
         window = None
