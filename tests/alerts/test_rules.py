@@ -155,6 +155,20 @@ def test_two_messages_of_one_time_are_one_alert_also_without_a_cool_down() -> No
     ]  # fmt: skip
 
 
+def test_a_contract_is_forgotten_with_its_session() -> None:
+    """Contracts come and go for years."""
+    memory = Memory([Rule("r", RuleSettings(what="ofi", value=1))])
+    day = 17_280
+    for n in range(6):
+        name, date = f"ES.FUT.{n}", f"2024-01-{8 + n:02}"
+        assert memory.see(bar(n * day, 5.0, date, contract_id=name))
+        memory.see(bar(n * day, 0.0, date, contract_id="ES.FUT.always"))
+        memory.forget()
+        memory.restore(json.loads(json.dumps(memory.to_json())))
+    assert set(memory.to_json()["last"]) == {"ES.FUT.4", "ES.FUT.5", "ES.FUT.always"}
+    assert memory.see(bar(5 * day, 5.0, "2024-01-13", contract_id="ES.FUT.5")) == []
+
+
 def test_a_replays_bars_have_no_lag() -> None:
     assert lag_s(OPEN, OPEN + 2_500_000_000) == 2.5
     assert lag_s(OPEN, OPEN + 10**18) is None

@@ -71,9 +71,7 @@ class AlertLoop:
             commit_s=commit_s,
             quiet_s=quiet_s,
         )
-        self._work = AlertWork(
-            settings, self.lake, rules, now, self.counters, tell, ANEW
-        )
+        self._work = AlertWork(settings, self.lake, rules, now, self.counters, tell, ANEW)
 
     @property
     def holds_lease(self) -> bool:

@@ -65,7 +65,9 @@ class BacktestSettings(Frozen):
     each block of features, for its importance.
     """
 
-    latency_ms: Annotated[float, Field(ge=LATENESS_NS / 1e6, le=60_000, allow_inf_nan=False)] = 250.0
+    latency_ms: Annotated[float, Field(ge=LATENESS_NS / 1e6, le=60_000, allow_inf_nan=False)] = (
+        250.0
+    )
     cost_ticks: NotNegative = 0.2
     underlier_cost_ticks: dict[Root, NotNegative] = Field(default_factory=lambda: {"TSLA": 0.5})
     objective: Literal["per_trade", "total"] = "per_trade"
