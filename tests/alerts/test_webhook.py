@@ -193,7 +193,7 @@ def test_an_answer_that_nobody_foresaw_ends_no_webhook(
 
     monkeypatch.setattr(Webhook, "_try", fails_once)
     with Receiver() as receiver:
-        settled, webhook = posted(WebhookSettings(url=receiver.url, **FAST), 2)
+        settled, _ = posted(WebhookSettings(url=receiver.url, **FAST), 2)
     assert (failed, settled) == (["id-0"], ["id-0", "id-1"])
     assert any(r.exc_info and r.exc_info[0] is ZeroDivisionError for r in caplog.records)
 
