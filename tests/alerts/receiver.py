@@ -20,6 +20,7 @@ class Receiver:
         self.requests: list[tuple[str, dict[str, str], dict[str, Any]]] = []
         self.taken: list[dict[str, Any]] = []  #: bodies that were answered with 200
         self.last = ""  #: the key of the request that is being answered
+        self.retry_after = ""  #: this header of every answer; sent in Latin-1
         self._came = threading.Condition()
         receiver = self
 
@@ -36,6 +37,8 @@ class Receiver:
                     receiver._came.notify_all()
                 self.send_response(status)
                 self.send_header("content-length", "0")
+                if receiver.retry_after:
+                    self.send_header("retry-after", receiver.retry_after)
                 self.end_headers()
 
             def log_message(self, *_: object) -> None:

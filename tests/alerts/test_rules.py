@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -139,6 +140,33 @@ def test_a_rule_that_was_changed_begins_with_nothing_and_others_go_on() -> None:
         first.see(bar(n, 5.0))
     second.restore(json.loads(json.dumps(first.to_json())))
     assert [a["rule"] for a in second.see(bar(2, 5.0))] == ["same"]
+
+
+def test_two_messages_of_one_time_are_one_alert_also_without_a_cool_down() -> None:
+    rule = RuleSettings(what="score_errors", value=0, cool_down_s=0)
+    memory = Memory([Rule("r", rule)])
+
+    def error(n: int, name: str) -> Reading:
+        return replace(bar(n, None), identity=name, is_bar=False, figures={"score_errors": 1.0})
+
+    found = [memory.see(error(n, name)) for n, name in ((0, "a"), (0, "b"), (1, "c"))]
+    assert [[(row["at"], row["value"]) for row in rows] for rows in found] == [
+        [(bar(0, None).end, 1.0)], [], [(bar(1, None).end, 3.0)],
+    ]  # fmt: skip
+
+
+def test_a_contract_is_forgotten_with_its_session() -> None:
+    """Contracts come and go for years."""
+    memory = Memory([Rule("r", RuleSettings(what="ofi", value=1))])
+    day = 17_280
+    for n in range(6):
+        name, date = f"ES.FUT.{n}", f"2024-01-{8 + n:02}"
+        assert memory.see(bar(n * day, 5.0, date, contract_id=name))
+        memory.see(bar(n * day, 0.0, date, contract_id="ES.FUT.always"))
+        memory.forget()
+        memory.restore(json.loads(json.dumps(memory.to_json())))
+    assert set(memory.to_json()["last"]) == {"ES.FUT.4", "ES.FUT.5", "ES.FUT.always"}
+    assert memory.see(bar(5 * day, 5.0, "2024-01-13", contract_id="ES.FUT.5")) == []
 
 
 def test_a_replays_bars_have_no_lag() -> None:

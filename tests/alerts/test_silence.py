@@ -22,10 +22,11 @@ def new_york(text: str) -> int:
     return int(moment.timestamp()) * SECOND
 
 
-def bar(end: int, date: str) -> Reading:
+def bar(end: int, date: str, told_at: int = 0) -> Reading:
+    """A bar that was published a second after its close, or at another time."""
     return Reading(
         "ES.FUT.202403", "ES.FUT.202403", "ES", "FUT", date, end - 5 * SECOND, end, str(end), True,
-        {"ofi": 1.0},
+        {"ofi": 1.0}, told_at or end + SECOND,
     )  # fmt: skip
 
 
@@ -75,8 +76,34 @@ def test_a_weekend_is_no_silence() -> None:
 def test_a_replay_is_silent_only_in_the_middle_of_its_session(clock: str, is_due: bool) -> None:
     now = new_york("2026-03-03T21:00:00")
     s = silence(now)
-    s.hear(bar(new_york(f"2024-01-09T{clock}"), "2024-01-09"), now)
+    s.hear(bar(new_york(f"2024-01-09T{clock}"), "2024-01-09", now), now)
     assert told(s, now + 40 * SECOND) == ([("ES", "2024-01-09", 40)] if is_due else [])
+
+
+def test_a_replay_that_ends_is_told_once_also_after_a_restart() -> None:
+    now, end = new_york("2026-03-03T21:00:00"), new_york("2024-01-09T11:00:00")
+    s = silence(now)
+    s.hear(bar(end, "2024-01-09", now), now)
+    assert told(s, now + 40 * SECOND) == [("ES", "2024-01-09", 40)]
+    for minutes in range(2, 60):
+        assert told(s, now + minutes * 60 * SECOND) == []
+    later = now + 7200 * SECOND
+    second = silence(later)
+    second.restore(json.loads(json.dumps(s.to_json())))
+    assert told(second, later + 400 * SECOND) == []
+    later += 500 * SECOND
+    second.hear(bar(end + 5 * SECOND, "2024-01-09", later), later)
+    assert told(second, later + 31 * SECOND) == [("ES", "2024-01-09", 31)]
+
+
+def test_whether_a_feed_is_live_does_not_depend_on_when_it_is_heard() -> None:
+    """A day later the log is repeated: the feed is as live as it was, and a bar is due."""
+    came = new_york("2024-01-09T10:00:00")
+    now = came + 86_400 * SECOND
+    s = silence(now)
+    s.hear(bar(came, "2024-01-09"), now)
+    assert told(s, now + 31 * SECOND) == [("ES", "2024-01-10", 31)]
+    assert told(s, now + 92 * SECOND) == [("ES", "2024-01-10", 92)]
 
 
 def test_time_in_which_nobody_listened_is_no_silence() -> None:

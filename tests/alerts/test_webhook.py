@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -167,3 +168,52 @@ def test_a_webhook_that_is_owed_too_much_loses_the_oldest(
     assert [r["alert_id"] for r in kept.to_json()["desk"]] == ["id-1", "id-2"]
     assert "drops id-0" in caplog.text
     kept.close()
+
+
+@pytest.mark.parametrize("asked", ["²", "soon", "-1", "9" * 400])
+def test_a_receiver_that_asks_for_patience_in_no_way_we_know_is_asked_again(asked: str) -> None:
+    with Receiver(lambda n: 429 if n == 0 else 200) as receiver:
+        receiver.retry_after = asked
+        settled, webhook = posted(WebhookSettings(url=receiver.url, **FAST), 2)
+    assert settled == ["id-0", "id-1"]
+    assert len(receiver.requests) == 3
+    assert webhook.posted == 2
+
+
+def test_an_answer_that_nobody_foresaw_ends_no_webhook(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    real, failed = Webhook._try, []
+
+    def fails_once(self: Webhook, alert_id: str, content: bytes) -> float | None:
+        if not failed:
+            failed.append(alert_id)
+            raise ZeroDivisionError
+        return real(self, alert_id, content)
+
+    monkeypatch.setattr(Webhook, "_try", fails_once)
+    with Receiver() as receiver:
+        settled, _ = posted(WebhookSettings(url=receiver.url, **FAST), 2)
+    assert (failed, settled) == (["id-0"], ["id-0", "id-1"])
+    assert any(r.exc_info and r.exc_info[0] is ZeroDivisionError for r in caplog.records)
+
+
+def test_what_is_dropped_is_not_posted_either() -> None:
+    """The receiver is down until more is owed than is kept."""
+    with Receiver() as receiver:
+        pass
+    hook = {"url": receiver.url, **FAST}
+    settings = AlertsSettings.model_validate({"kept": 2, "webhook": {"desk": hook}})
+    owed = Owed(settings, ["desk"])
+    try:
+        owed.start()
+        for n in range(5):
+            owed.add("desk", row(n))
+        assert owed.webhooks["desk"].waits == owed.waiting == 2
+        with Receiver(port=receiver.port) as back:
+            back.wait(2)
+            while owed.webhooks["desk"].waits:
+                time.sleep(0.01)
+        assert [told["alert_id"] for told in back.taken] == ["id-3", "id-4"]
+    finally:
+        owed.close()

@@ -26,6 +26,7 @@ from spymaster.scoring.endpoint import Endpoint
 from spymaster.scoring.line import Line
 from spymaster.scoring.lines import Running, lines_of
 from spymaster.scoring.loop import ScoringLoop
+from spymaster.scoring.outlet import ScoreOutlet
 from spymaster.settings import EndpointSettings, Settings
 from spymaster.stages.hashes import feature_hash
 from spymaster.stages.vector_spec import spec_hash
@@ -156,6 +157,36 @@ def test_a_vector_the_model_fails_on_is_given_up_alone_with_the_reason(
     assert forged["feature_hash"] in {r["feature_hash"] for r in rows(settings.root, SCORES)}
     keys = {r["feature_hash"] for r in rows(settings.root, SCORES)}
     assert not keys & set(reasons)
+
+
+def test_nobody_hears_of_a_vector_given_up_before_its_intent_is_on_disk(
+    published: Path, served: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A vector of other settings is asked about nowhere, so no answer comes behind its intent."""
+    settings = impatient(short(tmp_path / "root"))
+    _, foreign, _ = _bad_vectors(published)
+    with open_bus(settings) as bus, bus.producer("test") as producer:
+        bus.create("features_gold", 1)
+        told = orjson.dumps(foreign)
+        producer.publish("features_gold", told, partition=0, headers={"kind": "vector"})
+    log = tmp_path / "root/lake/checkpoints/score/ES_MODEL/champion/0/log"
+    synced, heard = [0], []
+    real_sync, real_error = os.fdatasync, ScoreOutlet.error
+
+    def sync(fd: int) -> None:
+        real_sync(fd)
+        if log.exists() and os.path.samestat(os.fstat(fd), log.stat()):
+            synced.append(os.fstat(fd).st_size)
+
+    def error(self: ScoreOutlet, row: dict[str, Any]) -> None:
+        heard.append((log.stat().st_size, synced[-1]))
+        real_error(self, row)
+
+    monkeypatch.setattr(os, "fdatasync", sync)
+    monkeypatch.setattr(ScoreOutlet, "error", error)
+    assert score(settings, served.url).given_up == 1
+    ((written, on_disk),) = heard
+    assert written == on_disk > 0
 
 
 def _bad_vectors(published: Path) -> list[dict[str, Any]]:

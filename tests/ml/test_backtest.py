@@ -14,12 +14,17 @@ import pytest
 from typer.testing import CliRunner
 
 from spymaster.cli import app
+from spymaster.contracts.event import LATENESS_NS
 from spymaster.engines.session_quotes import SessionQuotes
 from spymaster.errors import ModelError, SourceError
 from spymaster.lake import Lake
+from spymaster.lake.manifest import Manifest, utc_day
 from spymaster.market.sessions import session
+from spymaster.ml.backtest.contest import Contest
+from spymaster.ml.backtest.record import identity, key_of
 from spymaster.ml.backtest.run import Backtested, backtest
 from spymaster.ml.looks import looks
+from spymaster.ml.registry import Registry
 from spymaster.ml.split_file import load_split
 from spymaster.ml.tracking import ROLE, Store
 from spymaster.settings import Settings
@@ -151,6 +156,31 @@ def test_the_same_inputs_give_the_same_bytes_and_the_next_look_has_less(
     assert again.look["alpha"] == pytest.approx(0.05 / 6)
 
 
+def test_other_windows_or_other_files_of_a_session_are_another_backtest(
+    root: Path, tested: Backtested, tmp_path: Path
+) -> None:
+    """What decides the quotes decides whether a backtest is the same: else it would be shown."""
+    chosen = trading_school.settings(root)
+    scorer = Registry(chosen, ES).scorer("1")
+    contest = Contest.of(chosen, scorer, "test", None)
+
+    def key(lake: Path, settings: Settings = chosen) -> str:
+        return key_of(identity(Lake(lake), settings, contest))
+
+    assert tested.path.name.endswith(key(root))
+    es = chosen.of("ES")
+    windows = es.windows.model_copy(update={"bars": "08:30-14:00"})
+    other = es.model_copy(update={"windows": windows})
+    assert key(root, chosen.model_copy(update={"underlier": {"ES": other}})) != key(root)
+    shutil.copytree(root / "lake", tmp_path / "lake")
+    assert key(tmp_path) == key(root)
+    manifest = Manifest(Lake(tmp_path))
+    day = f"{contest.traded.sessions[0]:%Y%m%d}"
+    path = next(p for p, row in manifest.rows().items() if utc_day(row) == day)
+    manifest.add({**manifest.rows()[path], "sha256": "0" * 64})
+    assert key(tmp_path) != key(root)
+
+
 def test_validation_is_free_and_each_session_is_traded_by_the_others_choice(root: Path) -> None:
     before = len(looks(Lake(root), ES))
     done = go(root, part="validation")
@@ -179,22 +209,26 @@ def test_the_report_is_one_page_that_needs_nothing_else(tested: Backtested) -> N
 def test_a_feed_that_ends_after_an_entry_changes_no_entry(root: Path, tested: Backtested) -> None:
     """Nothing that came after an order was filled has told on its price."""
     chosen = trading_school.settings(root)
-    row = trades(tested)[3]
-    day = session(chosen.of("ES"), "ES", row["session_date"])
     source = SessionQuotes(Lake(root), chunk_records=64)
-    files = source._files
-    times = np.array([row["ordered_at"], row["exit_ordered_at"]])
-    whole = source.quotes(day, chosen.of("ES"), row["contract_id"], times)
-    seen = 0
-    for files_end in (row["entry_time"] + 1, row["exit_time"] + 1):
-        cut = Cut(Lake(root), files_end)
-        part = SessionQuotes(cut, chunk_records=64)
-        part._files = [{**f, "last_mark": min(f["last_mark"], files_end)} for f in files]
-        got = part.quotes(day, chosen.of("ES"), row["contract_id"], times)
-        for i in np.flatnonzero(got.found):
+    rows = trades(tested)
+    seen = {"entry": 0, "exit": 0}
+    for row in rows[:: len(rows) // 4]:
+        day = session(chosen.of("ES"), "ES", row["session_date"])
+        times = np.array([row["ordered_at"], row["exit_ordered_at"]])
+        whole = source.quotes(day, chosen.of("ES"), row["contract_id"], times)
+        assert list(whole.ts) == [row["entry_time"], row["exit_time"]]
+        for i, what in enumerate(seen):
+            # An answer is given when its event is whole: so long may the feed go on.
+            files_end = row[f"{what}_time"] + LATENESS_NS + 1
+            part = SessionQuotes(Cut(Lake(root), files_end), chunk_records=64)
+            part._files = [
+                {**f, "last_mark": min(f["last_mark"], files_end)} for f in source._files
+            ]
+            got = part.quotes(day, chosen.of("ES"), row["contract_id"], times)
+            assert got.found[i]
             assert [c[i] for c in got] == [c[i] for c in whole]
-            seen += 1
-    assert seen >= 1
+            seen[what] += 1
+    assert seen["entry"] == seen["exit"] >= 4
 
 
 class Cut(Lake):

@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from spymaster.contracts.event import NS
+from spymaster.contracts.event import LATENESS_NS, NS
 from spymaster.engines.quotes import NONE, Quotes
-from spymaster.errors import ModelError
+from spymaster.errors import ContractError, ModelError
 from spymaster.ml.backtest.account import account, drawdown
 from spymaster.ml.backtest.importance import elsewhere, importance
 from spymaster.ml.backtest.market import Market, closed
 from spymaster.ml.backtest.thresholds import attempt, grid
 from spymaster.ml.backtest.trading import NEVER, Desk, Rule
 from spymaster.ml.dataset import Dataset
-from spymaster.settings import BacktestSettings
+from spymaster.settings import BacktestSettings, Settings
 
 TICK = 250_000_000
 BREAK, REJECT, CHOP = 0, 1, 2
@@ -285,3 +285,12 @@ def test_an_episode_gets_one_other_episode_whole_and_in_order() -> None:
             assert len(set(episode[given].tolist())) == 1
             assert episode[given[0]] != e
             assert (np.diff(given) >= 0).all()
+
+
+def test_nobody_trades_on_records_that_have_not_come_yet() -> None:
+    """A vector may hold records that are received a quarter of a second after its time."""
+    told = {"backtest": {"latency_ms": LATENESS_NS / 1e6}}
+    assert Settings.load(ml=told).ml.backtest.latency_ms == 250
+    told["backtest"]["latency_ms"] -= 1
+    with pytest.raises(ContractError, match=r"ml\.backtest\.latency_ms.*250"):
+        Settings.load(ml=told)

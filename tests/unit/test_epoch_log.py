@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
-from spymaster.engines.epoch import EpochLog
+from spymaster.engines.epoch import EpochLog, State
 from spymaster.errors import LakeError
 
 
@@ -69,4 +70,58 @@ def test_one_line_at_a_time_is_not_on_disk(tmp_path: Path, monkeypatch: pytest.M
         log.intent({0: (0, 1)}, {}, for_good=for_good)
         sizes.append((tmp_path / "log").stat().st_size)
     log.close()
-    assert synced == [sizes[0], sizes[2], sizes[4]]
+    assert synced == [0, sizes[0], sizes[2], sizes[4]]
+
+
+def test_what_a_killed_process_left_is_on_disk_before_more_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its last line may not have been; neither is it known that a cut line is gone."""
+    whole = written(tmp_path)
+    (tmp_path / "log").write_bytes(whole[:-1])
+    real, synced = os.fdatasync, []
+
+    def sync(fd: int) -> None:
+        synced.append(os.fstat(fd).st_size)
+        real(fd)
+
+    monkeypatch.setattr(os, "fdatasync", sync)
+    log = opened(tmp_path)
+    kept = whole[: whole[:-1].rindex(b"\n") + 1]
+    assert synced == [len(kept)]
+    log.intent({0: (2, 3)}, {}, for_good=False)
+    assert synced == [len(kept)]
+    log.close()
+
+
+def test_nothing_written_meanwhile_is_lost_when_the_log_is_written_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The committer keeps a state, and shortens the log, while the loop writes intents."""
+    monkeypatch.setattr("spymaster.engines.epoch._LONG", 1)
+    log = opened(tmp_path)
+    behind = log.intent({0: (0, 1)}, {})
+    failed: list[BaseException] = []
+
+    def commit() -> None:
+        try:
+            for e in range(1, 60):
+                log.save(State(e, behind.n, {}, b""))
+        except BaseException as error:
+            failed.append(error)
+
+    thread = Thread(target=commit)
+    thread.start()
+    n = behind.n
+    while thread.is_alive() or n < behind.n + 50:
+        intent = log.intent({0: (n, n + 1)}, {}, for_good=False)
+        log.result(intent.n, [intent.n])
+        n = intent.n
+    thread.join()
+    log.close()
+    assert not failed
+    again = opened(tmp_path)
+    loose = [i.n for _, intents in again.replay() for i in intents]
+    assert loose == list(range(behind.n + 1, n + 1))
+    assert [again.came_to(i) for i in loose] == [[i] for i in loose]
+    again.close()

@@ -71,7 +71,7 @@ class AlertLoop:
             commit_s=commit_s,
             quiet_s=quiet_s,
         )
-        self._work = AlertWork(settings, bus, self.group, topic, rules, now, self.counters, tell)
+        self._work = AlertWork(settings, self.lake, rules, now, self.counters, tell, ANEW)
 
     @property
     def holds_lease(self) -> bool:

@@ -20,6 +20,8 @@ class Last:
 
     end: int
     identities: list[str]
+    underlier: str = ""
+    session_date: str = ""
 
     def is_new(self, r: Reading) -> bool:
         """Whether a reading has not come before; takes it if so."""
@@ -27,6 +29,7 @@ class Last:
             return False
         if r.end > self.end:
             self.end, self.identities = r.end, []
+            self.underlier, self.session_date = r.underlier, r.session_date
         self.identities.append(r.identity)
         return True
 
@@ -42,7 +45,7 @@ class Memory:
 
     def see(self, r: Reading) -> list[dict[str, Any]]:
         """The alerts of one more reading."""
-        if not self._last.setdefault(r.subject, Last(r.end, [])).is_new(r):
+        if not self._last.setdefault(r.subject, Last(r.end - 1, [])).is_new(r):
             return []
         sessions = self._sessions.setdefault(r.underlier, [])
         if r.session_date not in sessions:
@@ -57,6 +60,12 @@ class Memory:
                 given.append(alert(rule, r, seen))
         return given
 
+    def know(self, known: Mapping[str, Mapping[str, int]]) -> None:
+        """Alerts that the table has: rule -> subject -> time of the newest, ns UTC."""
+        for rule in self._rules:
+            for subject, at in known.get(rule.name, {}).items():
+                self._watches[rule.name].setdefault(subject, Watch(rule)).know(at)
+
     def forget(self) -> list[dict[str, str]]:
         """Let go of sessions before the last ones; those over since, as partitions."""
         over = []
@@ -64,12 +73,18 @@ class Memory:
             for date in sorted(dates)[:-SESSIONS]:
                 dates.remove(date)
                 over.append({"session_date": date, "underlier": underlier})
+                gone = (underlier, date)
+                self._last = {
+                    s: x for s, x in self._last.items() if (x.underlier, x.session_date) != gone
+                }
         return over
 
     def to_json(self) -> dict[str, Any]:
         """The whole state."""
         return {
-            "last": {s: [x.end, x.identities] for s, x in self._last.items()},
+            "last": {
+                s: [x.end, x.identities, x.underlier, x.session_date] for s, x in self._last.items()
+            },
             "sessions": self._sessions,
             "watches": {
                 rule.name: {
@@ -82,7 +97,7 @@ class Memory:
 
     def restore(self, told: Mapping[str, Any]) -> None:
         """Go on where `to_json` left off; a rule that was changed since begins with nothing."""
-        self._last = {s: Last(end, list(seen)) for s, (end, seen) in told["last"].items()}
+        self._last = {s: Last(end, list(seen), *of) for s, (end, seen, *of) in told["last"].items()}
         self._sessions = {u: list(dates) for u, dates in told["sessions"].items()}
         for rule in self._rules:
             kept = told["watches"].get(rule.name)

@@ -50,6 +50,7 @@ class Owed:
         if len(rows) > self._kept:
             oldest = next(iter(rows))
             del rows[oldest]
+            self.webhooks[name].drop(oldest)
             log.error("webhook %s: owed more than %d alerts, drops %s", name, self._kept, oldest)
         if self._starts:
             self.webhooks[name].post(row["alert_id"], body(row))

@@ -6,7 +6,7 @@ import datetime as dt
 import logging
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
@@ -28,7 +28,10 @@ _CLOCKS_S = -60.0
 
 @dataclass(frozen=True)
 class Reading:
-    """Figures of a subject in [start, end), ns UTC; None is missing. `identity`: which message."""
+    """Figures of a subject in [start, end), ns UTC; None is missing.
+
+    `identity`: which message; `told_at`: when it was published, ns UTC.
+    """
 
     subject: str
     contract_id: str
@@ -40,6 +43,7 @@ class Reading:
     identity: str
     is_bar: bool
     figures: Mapping[str, float | None]
+    told_at: int = 0
 
 
 def read(messages: Iterable[Message]) -> list[Reading]:
@@ -49,7 +53,8 @@ def read(messages: Iterable[Message]) -> list[Reading]:
         if m.topic == TOPIC and m.headers.get("kind") != "series":
             continue
         try:
-            found.append(_READ[m.topic](orjson.loads(m.value), m.time))
+            reading = _READ[m.topic](orjson.loads(m.value), m.time)
+            found.append(replace(reading, told_at=m.time))
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
             where = f"{m.topic}[{m.partition}] at {m.offset}"
             log.warning("%s: no message of ours: %s", where, str(error)[:200])

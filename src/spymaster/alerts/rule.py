@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cached_property
@@ -85,6 +85,12 @@ def alert(rule: Rule, r: Reading, seen: Seen, clock: str = "feed") -> dict[str, 
         "instrument_type": r.instrument_type,
         "alert_id": alert_id(rule.name, r.subject, r.end),
     }
+
+
+def hash_of(rules: Iterable[Rule]) -> str:
+    """Of all that decides which alerts these rules give."""
+    told = sorted((rule.name, rule.hash) for rule in rules)
+    return blake2b(json.dumps(told).encode(), digest_size=8).hexdigest()
 
 
 def rules_of(rules: Mapping[str, RuleSettings], figures: Mapping[str, str]) -> list[Rule]:

@@ -37,12 +37,13 @@ class Silence:
         self._settings, self._began = settings, began
         self._feeds: dict[str, Feed] = {}
         self._given: dict[str, int] = {}
+        self._told: dict[str, int] = {}  # the newest bar when an alert was given
 
     def hear(self, r: Reading, now: int) -> None:
-        """A bar came."""
+        """A bar came. Whether its feed is live its message says, at any time alike."""
         feed = self._feeds.get(r.underlier)
         if feed is None or r.end >= feed.end:
-            lag = lag_s(r.end, now)
+            lag = lag_s(r.end, r.told_at)
             live = lag is not None and lag < _LIVE_S
             self._feeds[r.underlier] = Feed(r.end, r.session_date, r.instrument_type, live, now)
 
@@ -60,7 +61,10 @@ class Silence:
                 seconds = (now - since) / _NS
                 if seconds <= max(rule.settings.value, rule.settings.holds_s):
                     continue
-                before = self._given.get(f"{rule.name}\0{underlier}")
+                key = f"{rule.name}\0{underlier}"
+                if not feed.live and self._told.get(key) == feed.end:
+                    continue  # a replay's end: nobody need hear of it all night
+                before = self._given.get(key)
                 if before is not None and now - before < rule.settings.cool_down_s * _NS:
                     continue
                 told = Reading(
@@ -71,7 +75,17 @@ class Silence:
 
     def given(self, row: Mapping[str, Any]) -> None:
         """An alert was given: the cool-down begins."""
-        self._given[f"{row['rule']}\0{row['subject']}"] = row["at"]
+        key = f"{row['rule']}\0{row['subject']}"
+        self._given[key] = row["at"]
+        if row["subject"] in self._feeds:
+            self._told[key] = self._feeds[row["subject"]].end
+
+    def know(self, known: Mapping[str, Mapping[str, int]]) -> None:
+        """Alerts that the table has: rule -> underlier -> time of the newest, ns UTC."""
+        for rule in self._rules:
+            for underlier, at in known.get(rule.name, {}).items():
+                key = f"{rule.name}\0{underlier}"
+                self._given[key] = max(at, self._given.get(key, at))
 
     def _due(self, name: str, feed: Feed, now: int) -> tuple[int, str] | None:
         """Since when a bar is due, and of which session; None where none is."""
@@ -90,12 +104,13 @@ class Silence:
 
     def to_json(self) -> dict[str, Any]:
         """The whole state."""
-        return {"feeds": {u: asdict(f) for u, f in self._feeds.items()}, "given": self._given}
+        feeds = {u: asdict(f) for u, f in self._feeds.items()}
+        return {"feeds": feeds, "given": self._given, "told": self._told}
 
     def restore(self, told: Mapping[str, Any]) -> None:
         """Go on where `to_json` left off; the time in between was ours, not the feed's."""
         self._feeds = {u: Feed(**f) for u, f in told["feeds"].items()}
-        self._given = dict(told["given"])
+        self._given, self._told = dict(told["given"]), dict(told.get("told", {}))
 
 
 def _within(market: UnderlierSettings, name: str, feed: Feed, at: int) -> bool:

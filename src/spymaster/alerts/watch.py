@@ -54,8 +54,10 @@ class Watch:
         self._run += 1
         if self._run < s.bars or r.end - self._began < s.holds_s * 1e9:
             return None
-        if self._given is not None and r.end - self._given < s.cool_down_s * 1e9:
-            return None
+        if self._given is not None:
+            # Of one time there is one alert, however many messages are of it.
+            if r.end <= self._given or r.end - self._given < s.cool_down_s * 1e9:
+                return None
         self._given = r.end
         return Seen(self._began, value, score, baseline, self._run)
 
@@ -81,6 +83,10 @@ class Watch:
         score, baseline = float(newest.ad_score[0]), float(newest.baseline[0])
         far = value is not None and abs(value - baseline) >= s.value
         return enough and flagged and far, score, baseline
+
+    def know(self, at: int) -> None:
+        """An alert was given at a time, ns UTC, or later ones."""
+        self._given = max(at, self._given or at)
 
     def to_json(self) -> dict[str, Any]:
         """The whole state."""

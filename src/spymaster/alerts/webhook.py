@@ -101,6 +101,12 @@ class Webhook:
             self._queue.append((alert_id, content, time.monotonic()))
             self._changed.notify()
 
+    def drop(self, alert_id: str) -> None:
+        """Post an alert no more; a request that is on its way is not called back."""
+        with self._changed:
+            kept = [waiting for waiting in self._queue if waiting[0] != alert_id]
+            self._queue = deque(kept)
+
     @property
     def waits(self) -> int:
         """Alerts that were not taken yet."""
@@ -113,7 +119,11 @@ class Webhook:
                 if self._ended:
                     return
                 alert_id, content, since = self._queue[0]
-            wait = self._try(alert_id, content)
+            try:
+                wait = self._try(alert_id, content)
+            except Exception as error:  # whatever an answer brings: alerts go on
+                log.exception("webhook %s: alert %s", self.name, alert_id)
+                wait = self._failed(type(error).__name__, 0.0)
             late = time.monotonic() - since
             if wait is not None and self._settings.give_up_s and late > self._settings.give_up_s:
                 log.error("webhook %s: gives up alert %s: %s", self.name, alert_id, self.last_error)
@@ -121,7 +131,8 @@ class Webhook:
                 wait = None
             with self._changed:
                 if wait is None:
-                    self._queue.popleft()
+                    if self._queue and self._queue[0][0] == alert_id:  # it was not dropped
+                        self._queue.popleft()
                 elif self._changed.wait_for(lambda: self._ended, wait):
                     return
             if wait is None:
@@ -142,7 +153,9 @@ class Webhook:
             self.posted += 1
             return None
         asked = answer.headers.get(_RETRY_AFTER, "")
-        return self._failed(f"it says {answer.status_code}", float(asked) if asked.isdigit() else 0)
+        return self._failed(
+            f"it says {answer.status_code}", float(asked) if asked.isdecimal() else 0
+        )
 
     def _failed(self, reason: str, asked_s: float) -> float:
         if not self.failures:

@@ -10,17 +10,18 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from spymaster.alerts.memory import Memory
+from spymaster.alerts.memory import SESSIONS, Memory
 from spymaster.alerts.owed import Owed
 from spymaster.alerts.reading import Reading, read
-from spymaster.alerts.rule import Rule
+from spymaster.alerts.rule import Rule, hash_of
 from spymaster.alerts.silence import Silence
 from spymaster.alerts.webhook import line
-from spymaster.bus import Bus, Message
+from spymaster.bus import Message
 from spymaster.contracts.alerts import ALERT, SILENCE
 from spymaster.engines.epoch import Intent, State
 from spymaster.engines.stream.epoch_loop import EpochLoop, Next, Share
 from spymaster.engines.stream.feed import state_bytes
+from spymaster.errors import LakeError
 from spymaster.lake import Lake, Part
 from spymaster.settings import Settings
 from spymaster.settings.alerts import LOG
@@ -65,6 +66,8 @@ class Given:
 class AlertWork:
     """The worker of one topic's loop. `tell` hears of each alert in a line; `now` gives ns UTC.
 
+    `anew`: the command that begins without the old log.
+
     What the machine's clock decided, and what webhooks took, is in the facts of an intent: it was
     written down before anybody heard of it, and a repetition does not ask again.
     """
@@ -72,16 +75,16 @@ class AlertWork:
     def __init__(
         self,
         settings: Settings,
-        bus: Bus,
-        group: str,
-        topic: str,
+        lake: Lake,
         rules: Iterable[Rule],
         now: Callable[[], int],
         counters: Counters,
         tell: Callable[[str], object],
+        anew: str,
     ) -> None:
-        self._settings, self._bus, self._group, self._topic = settings, bus, group, topic
+        self._settings, self._lake, self._anew = settings, lake, anew
         self._rules = {rule.name: rule for rule in rules}
+        self._hash = hash_of(self._rules.values())
         self._now, self._counters, self._tell = now, counters, tell
 
     def begin(self, loop: EpochLoop[list[Reading]], state: State | None) -> None:
@@ -92,6 +95,9 @@ class AlertWork:
         self._silence = Silence(silent, self._settings, self._now())
         names = sorted({to for r in self._rules.values() for to in r.settings.to} - {LOG})
         self.owed = Owed(self._settings.alerts, names)
+        self._known: dict[str, dict[str, int]] = {}
+        if state is None and loop.start.times:
+            self._known = self._stored()
         if state is not None:
             told = json.loads(state.data)
             self._memory.restore(told["memory"])
@@ -102,9 +108,21 @@ class AlertWork:
         self._looked_at = 0.0
         self._left_at: float | None = None
 
+    def _stored(self) -> dict[str, dict[str, int]]:
+        """The newest alert of each rule and subject in the latest sessions of the table."""
+        dates: dict[str, set[str]] = {}
+        for p in self._lake.partitions(ALERT.name):
+            dates.setdefault(p["underlier"], set()).add(p["session_date"])
+        known: dict[str, dict[str, int]] = {}
+        for underlier, found in dates.items():
+            asked = {"underlier": underlier, "session_date": sorted(found)[-SESSIONS:]}
+            for row in self._lake.scan(ALERT.name, ["rule", "subject", "at"], asked).to_pylist():
+                of = known.setdefault(row["rule"], {})
+                of[row["subject"]] = max(row["at"], of.get(row["subject"], row["at"]))
+        return {name: of for name, of in known.items() if name in self._rules}
+
     def repeated(self) -> None:
         """From now on webhooks hear of what they are owed, and silence counts."""
-        self._bus.report(self._group, self._topic, self._loop.done)
         self.owed.start()
 
     def read(self, messages: Sequence[Message]) -> list[Reading]:
@@ -144,22 +162,35 @@ class AlertWork:
         ranges = self._loop.intake.take(_MESSAGES, weigh)
         if ranges:
             self._left_at = None
-        facts = {"wall": self._wall, "taken": self.owed.told()}
+        facts: dict[str, Any] = {"wall": self._wall, "taken": self.owed.told()}
         self._wall = []
         facts = {name: told for name, told in facts.items() if told}
-        return Next(ranges, facts, self.read(found)) if ranges or facts else None
+        if not ranges and not facts:
+            return None
+        if self._known:  # of the table as it was then: a repetition may find its own rows there
+            facts["known"] = self._known
+        return Next(ranges, {**facts, "rules": self._hash}, self.read(found))
 
     def work(self, intent: Intent, content: list[Reading]) -> None:
-        """See each reading; give the alerts."""
+        """See each reading; give the alerts. LakeError for an intent of other rules."""
+        if intent.facts.get("rules", self._hash) != self._hash:
+            raise LakeError(
+                f"{self._loop.folder}: intent {intent.n} was written down under other rules and is "
+                "not finished; other alerts of it may have been told. Finish it with the rules of "
+                f"before (spymaster alerts --once), or begin anew: {self._anew}"
+            )
+        known, self._known = intent.facts.get("known", {}), {}
+        self._memory.know(known)
+        self._silence.know(known)
         self.owed.settle(intent.facts.get("taken", ()))
+        for row in intent.facts.get("wall", ()):  # what was silent before these messages came
+            self._silence.given(row)
+            self._give(row)
         now = self._now()
         for reading in content:
             self._silence.hear(reading, now)
             for row in self._memory.see(reading):
                 self._give(row)
-        for row in intent.facts.get("wall", ()):
-            self._silence.given(row)
-            self._give(row)
         self._counters.readings += len(content)
 
     def _give(self, row: dict[str, Any]) -> None:

@@ -106,7 +106,9 @@ def backtest(
     ] = None,
     latency_ms: Annotated[
         float | None,
-        typer.Option("--latency-ms", help="From a vector or an outcome to the market."),
+        typer.Option(
+            "--latency-ms", help="From a vector or an outcome to the market; at least 250."
+        ),
     ] = None,
     cost_ticks: Annotated[
         float | None,

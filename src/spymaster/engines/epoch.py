@@ -86,6 +86,7 @@ class EpochLog:
         self._loose = False  # the last line may not be on disk
         self._intents, self._epochs = self._read()
         self._file: BinaryIO = open(self._path, "ab")  # noqa: SIM115
+        self._keep()
         newest = newest_state(folder)
         self.state = newest
         self._next = 1 + max([newest.intent if newest else 0, *self._intents])
@@ -124,9 +125,10 @@ class EpochLog:
         machine that loses its power may lose it; so nobody may hear of the work before.
         """
         intent = Intent(self._next, dict(ranges), dict(facts))
-        self._append({"intent": asdict(intent)}, for_good)
-        self._intents[intent.n] = intent
-        self._next += 1
+        with self._lock:
+            self._append({"intent": asdict(intent)}, for_good)
+            self._intents[intent.n] = intent
+            self._next += 1
         return intent
 
     def result(self, n: int, told: Any) -> None:
@@ -134,22 +136,27 @@ class EpochLog:
 
         Before anybody hears of it; `told` is JSON.
         """
-        self._append({"result": {"n": n, "told": told}})
-        self._results[n] = told
+        with self._lock:
+            self._append({"result": {"n": n, "told": told}})
+            self._results[n] = told
 
     def came_to(self, n: int) -> Any:
         """What was written down of an intent; None if nothing was."""
-        return self._results.get(n)
+        with self._lock:
+            return self._results.get(n)
 
     def epoch(self, e: int, first: int, last: int) -> Epoch:
         """Step 4: write down, for good, which intents the next commits are of."""
-        known = self._epochs.get(e)
-        if known is not None and (known.first, known.last) != (first, last):
-            raise LakeError(f"{self._path}: epoch {e} is recorded as {known}, not {first}-{last}.")
-        epoch = Epoch(e, first, last)
-        if known is None:
-            self._append({"epoch": asdict(epoch)})
-            self._epochs[e] = epoch
+        with self._lock:
+            known = self._epochs.get(e)
+            if known is not None and (known.first, known.last) != (first, last):
+                raise LakeError(
+                    f"{self._path}: epoch {e} is recorded as {known}, not {first}-{last}."
+                )
+            epoch = Epoch(e, first, last)
+            if known is None:
+                self._append({"epoch": asdict(epoch)})
+                self._epochs[e] = epoch
         return epoch
 
     def save(self, state: State) -> None:
@@ -175,18 +182,28 @@ class EpochLog:
                 self._shorten()
 
     def _append(self, told: Mapping[str, Any], for_good: bool = True) -> None:
-        with self._lock:
-            self.check()
-            try:
-                self._file.write(_line(told))
-                self._file.flush()
-                if for_good or self._loose:  # one line at a time is not on disk
-                    os.fdatasync(self._file.fileno())
-                    self._loose = False
-                else:
-                    self._loose = True
-            except OSError as e:
-                raise LakeError(f"{self._path}: cannot be written ({e.strerror or e}).") from e
+        """Hold the lock: a line and what is remembered of it are one, for who writes all anew."""
+        self.check()
+        try:
+            self._file.write(_line(told))
+            self._file.flush()
+        except OSError as e:
+            raise self._unwritable(e) from e
+        if for_good or self._loose:  # one line at a time is not on disk
+            self._keep()
+        else:
+            self._loose = True
+
+    def _keep(self) -> None:
+        """All that the file says, or no longer says, is so on disk, too."""
+        try:
+            os.fdatasync(self._file.fileno())
+        except OSError as e:
+            raise self._unwritable(e) from e
+        self._loose = False
+
+    def _unwritable(self, e: OSError) -> LakeError:
+        return LakeError(f"{self._path}: cannot be written ({e.strerror or e}).")
 
     def _forget(self, older: State) -> None:
         """What lies before the older state that is kept is never asked for again."""

@@ -26,6 +26,8 @@ from spymaster.settings import UnderlierSettings
 from spymaster.stages.contract import ContractDay
 
 SCHEMAS = ("mbo", "mixed")
+#: Of a file's manifest row.
+_DECIDES = ("path", "sha256", "batch_id", "status", "records", "last_mark")
 
 
 class QuoteTaker:
@@ -100,6 +102,18 @@ class SessionQuotes:
                     raise SourceError(
                         f"{row['path']} has landed and is not in bronze. Run: spymaster hist bronze"
                     )
+
+    def made_of(self, session: Session) -> list[tuple[Any, ...]]:
+        """All of the lake that decides a session's quotes: its files, and the gaps before them."""
+        before = CapturedGaps(self._lake).before
+        return [
+            (
+                *(row[name] for name in _DECIDES),
+                *((gap["from_ts"], gap["to_ts"]) for gap in before(row)),
+            )
+            for _, rows in self._days(session)
+            for row in rows
+        ]
 
     def quotes(
         self, session: Session, settings: UnderlierSettings, contract_id: str, times: I64

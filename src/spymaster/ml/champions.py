@@ -52,8 +52,9 @@ class Champions:
             self.put(last["version"])
             self._carried_out(last, now)
             return str(last["version"])
-        why = "the alias was set elsewhere"
-        self._note("found", there, last["version"], None, why, now)
+        # What was only begun, nobody knows to have been champion.
+        before = last["before"] if begun else last["version"]
+        self._note("found", there, before, None, "the alias was set elsewhere", now)
         return there
 
     def promote(self, version: str, look_id: str, reason: str, now: int) -> str | None:
@@ -127,20 +128,29 @@ class Champions:
 def stack(changes: list[Change]) -> list[str]:
     """The champions that a rollback can go back to, the last one in force.
 
-    An alias that was set back by hand to the champion before is a rollback, too.
+    An alias that was set back by hand to the champion before is a rollback, too. A change that was
+    begun, and after which another champion was found than it says, never was.
 
-    >>> def change(event, version):
-    ...     return {"event": event, "version": version}
-    >>> made = [change("promoted", "1"), change("promoted", "2"), change("rolled_back", "1")]
-    >>> stack(made[:2]), stack(made)
+    >>> def change(event, version, before):
+    ...     return {"event": event, "version": version, "before": before}
+    >>> made = [change("promoted", "1", None), change("promoted", "2", "1")]
+    >>> back = change("rolled_back", "1", "2")
+    >>> stack(made), stack([*made, back])
     (['1', '2'], ['1'])
-    >>> stack([*made[:2], change("found", "1")])
+    >>> stack([*made, change("found", "1", "2")])
     ['1']
+    >>> stack([*made, change("found", "3", "1")]), stack([*made, back, change("found", "3", "2")])
+    (['1', '3'], ['1', '2', '3'])
     """
     kept: list[str] = []
+    earlier: list[str] = []  # before the last change that was begun
     for change in changes:
         if change["event"] == "carried_out":
             continue
+        if change["event"] in _BEGUN:
+            earlier = list(kept)
+        elif change["before"] != (kept[-1] if kept else None):
+            kept = list(earlier)
         by_hand = change["event"] == "found" and kept[-2:-1] == [change["version"]]
         if change["event"] == "rolled_back" or by_hand:
             kept.pop()

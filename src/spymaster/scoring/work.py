@@ -14,7 +14,6 @@ from spymaster.contracts.scores import ROLES, TABLES
 from spymaster.contracts.silver import OUTCOMES
 from spymaster.engines.epoch import Intent, State
 from spymaster.engines.stream.epoch_loop import EpochLoop, Next, Share
-from spymaster.engines.stream.features import TOPIC
 from spymaster.engines.stream.feed import state_bytes
 from spymaster.errors import LakeError
 from spymaster.lake import Lake
@@ -109,9 +108,8 @@ class ScoringWork:
         self._memory.restore(json.loads(state.data))
 
     def repeated(self) -> None:
-        """What is not scored yet is kept from now on; a model that is not ours is refused."""
+        """A model that is not ours is refused."""
         self._rested = dict(self._loop.done)
-        self._bus.report(self._line.name, TOPIC, self._rested)
         self.desk.pin()
 
     def read(self, messages: Sequence[Message]) -> list[Told]:
@@ -144,13 +142,19 @@ class ScoringWork:
         if told:
             vectors = any(isinstance(t, Vector) for t in told)
             version = self.desk.pin() if vectors else None
-            # Scores are heard of when the answer is on disk, and the intent before it.
-            return Next(ranges, {"version": version}, told, for_good=False)
+            # Scores are heard of when the answer is on disk, and the intent before it; where no
+            # answer will come, the intent itself must be.
+            asked = any(self._asks(t) for t in told)
+            return Next(ranges, {"version": version}, told, for_good=not asked)
         self._asked = time.monotonic()
         if not self._rests():
             return None
         self._rested = dict(self._loop.intake.offsets)
         return Next({}, {"version": None}, [])
+
+    def _asks(self, t: Told) -> bool:
+        """Whether the endpoint will be asked about it."""
+        return isinstance(t, Vector) and t.wrong is None and not self._memory.has(t.identity)
 
     def _rests(self) -> bool:
         """Long without a vector: an intent of nothing lets go of what was read besides."""

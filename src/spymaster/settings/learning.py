@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from spymaster.contracts.event import LATENESS_NS
 from spymaster.settings.base import AtLeastOne, Frozen, NotNegative, Positive, Root, Share
 
 
@@ -56,14 +57,17 @@ class GateSettings(Frozen):
 class BacktestSettings(Frozen):
     """How a model's calls are traded in `ml backtest`. See docs/backtest.md.
 
-    `latency_ms`: from a vector's time, and from an outcome's, to the market. `cost_ticks`: fees of
+    `latency_ms`: from a vector's time, and from an outcome's, to the market; not less than what a
+    vector waits for its last record. `cost_ticks`: fees of
     one contract or share, per side; `underlier_cost_ticks`: of these underliers instead.
     `objective`: net ticks per trade, of at least `min_trades` on validation, or in all. `lowest`,
     `highest`, `step`: the thresholds tried. `draws`: of sessions, for the interval. `shuffles`: of
     each block of features, for its importance.
     """
 
-    latency_ms: Annotated[float, Field(ge=0, le=60_000, allow_inf_nan=False)] = 250.0
+    latency_ms: Annotated[float, Field(ge=LATENESS_NS / 1e6, le=60_000, allow_inf_nan=False)] = (
+        250.0
+    )
     cost_ticks: NotNegative = 0.2
     underlier_cost_ticks: dict[Root, NotNegative] = Field(default_factory=lambda: {"TSLA": 0.5})
     objective: Literal["per_trade", "total"] = "per_trade"

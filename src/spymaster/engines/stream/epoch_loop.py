@@ -157,9 +157,9 @@ class EpochLoop(Generic[Content]):
 
         When `drain` is set it ends as soon as all that is there was worked on.
         """
-        self.start = Start.of(self.folder)
         self._lake.check_writable()
         with self.lease() as lease, ExitStack() as stack:
+            self.start = Start.of(self.folder)  # under the lease: --fresh writes it under its own
             self.state = "starting"
             if lease.unfinished:
                 sweep(self._lake, lease.unfinished, self._pipeline.tables, loose=False)
@@ -195,6 +195,8 @@ class EpochLoop(Generic[Content]):
             self._e, self._last = state.e, state.intent
             offsets = {int(p): int(o) for p, o in state.facts["offsets"].items()}
             check_offsets(self._bus, mine.topic, offsets, str(self.folder), self._anew)
+        # What lies behind is worked on again if this process ends: the bus must keep it until then.
+        self._bus.report(mine.group, mine.topic, offsets)
         self.intake = Intake(self._bus, mine.topic, offsets, self._anew)
         self.done, self.ends = dict(offsets), dict(offsets)
         self._cut_at = self._looked_at = time.monotonic()

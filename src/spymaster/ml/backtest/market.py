@@ -92,6 +92,19 @@ def market_of(
     return made
 
 
+def made_of(lake: Lake, settings: Settings, data: Dataset) -> dict[str, Any]:
+    """What decides the market of a dataset's sessions: of each underlier settings and files."""
+    source = SessionQuotes(lake)
+    return {
+        name: {
+            "settings": settings.config_hash(name),
+            "files": [source.made_of(session_of(under, name, day)) for day in data.sessions],
+        }
+        for name, under in settings.underlier.items()
+        if under.model_id == data.model_id
+    }
+
+
 def closed(quotes: Quotes, at: I64, ordered: I64) -> tuple[Quotes, NDArray[np.bool_]]:
     """The quotes that positions are closed at, and where it is one from before the order.
 

@@ -14,22 +14,31 @@ import pyarrow.parquet as pq
 
 from spymaster.contracts.silver import DIRECTIONS
 from spymaster.errors import ModelError
+from spymaster.lake import Lake
 from spymaster.lake.lineage import code_version
 from spymaster.lake.place import Place
 from spymaster.ml.backtest.contest import Contest
-from spymaster.ml.backtest.market import EXITS
+from spymaster.ml.backtest.market import EXITS, made_of
 from spymaster.ml.backtest.trading import CALLS, Desk, Trades
 from spymaster.ml.folder import FrozenFolder
 from spymaster.ml.outcomes import OUTCOMES
-from spymaster.settings import BacktestSettings
+from spymaster.settings import Settings
 
 SUMMARY, TRADES, REPORT, LOOK = "summary.json", "trades.parquet", "report.html", "look.json"
 #: What decides a summary beside the package's `code_version`: files under ml/.
-_CODE = ("arrays", "baseline", "calibration", "gain", "metrics", "outcomes", "walk")
+_CODE = (
+    "arrays", "baseline", "calibration", "dataset", "gain", "metrics", "model", "outcomes", "walk",
+)  # fmt: skip
+#: And files under engines/, by which bronze becomes quotes.
+_ENGINES = (
+    "bronze_file", "captured_gaps", "quotes", "session_feed", "session_quotes", "source",
+)  # fmt: skip
 
 
-def identity(contest: Contest, how: BacktestSettings) -> dict[str, Any]:
+def identity(lake: Lake, settings: Settings, contest: Contest) -> dict[str, Any]:
     """All that decides what a backtest comes to."""
+    how = settings.ml.backtest
+    markets = [made_of(lake, settings, data) for data in (contest.validation, contest.traded)]
     card, traded = contest.scorer.model.card, contest.traded
     return {
         "model_id": traded.model_id,
@@ -43,6 +52,7 @@ def identity(contest: Contest, how: BacktestSettings) -> dict[str, Any]:
         "validation_days": [str(day) for day in contest.validation.sessions],
         "days": [str(day) for day in traded.sessions],
         "settings": how.model_dump(mode="json"),
+        "market": blake2b(json.dumps(markets).encode(), digest_size=16).hexdigest(),
         "code": _code(),
     }
 
@@ -52,7 +62,7 @@ def _code() -> str:
     total = blake2b(code_version().encode(), digest_size=16)
     engines = home.parents[1] / "engines"
     sources = [*sorted(home.glob("*.py")), *(home.parent / f"{name}.py" for name in _CODE)]
-    for path in (*sources, engines / "quotes.py", engines / "session_quotes.py"):
+    for path in (*sources, *(engines / f"{name}.py" for name in _ENGINES)):
         total.update(path.name.encode() + b"\0" + path.read_bytes())
     return total.hexdigest()
 

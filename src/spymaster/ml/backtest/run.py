@@ -78,7 +78,7 @@ def backtest(
     registry = Registry(settings, model_id)
     scorer = registry.scorer(_version(registry, version, alias))
     contest = Contest.of(settings, scorer, part, run_date)
-    about = record.identity(contest, settings.ml.backtest)
+    about = record.identity(lake, settings, contest)
     folder = record.folder_of(settings.root, about)
     owner = uuid.uuid4().hex
     with folder.held(f"backtest/{model_id}", owner, now):
