@@ -47,11 +47,12 @@ DOCS = Path(__file__).parents[1] / "docs" / "learning_proof.md"
 HEADING = "# What came"
 MODEL = "ES_MODEL"
 TRIALS, SEED = 4, 7
-#: Sessions simulated: of the market of which long histories are asked, and of all others.
-LONG, SHORT = 150, 60
+#: Sessions simulated: of the market of which long histories are asked, of others with a signal, and
+#: of those without: the gate asks for 10 test sessions and 200 episodes.
+LONG, SHORT, OFF = 150, 60, 48
 #: Sessions with rows in a snapshot, from the longest: how many does it take?
 LENGTHS = (140, 112, 84, 55)
-FEW = LENGTHS[-1]
+FEW, LEAST = LENGTHS[-1], 44
 SHUFFLES = (1, 2, 3, 4, 5)
 OFF_SEEDS = (7, 1, 2, 3, 4, 5, 6, 8, 9, 10)
 
@@ -177,10 +178,11 @@ def contests() -> Iterator[Contest]:
         yield Contest(f"signal-{MIDDLE:g}-{sessions}", Market(MIDDLE, SEED, LONG), sessions)
     for strength in (WEAK, STRONG):
         yield Contest(f"signal-{strength:g}-{FEW}", Market(strength, SEED, SHORT), FEW)
+        yield Contest(f"signal-{strength:g}-{LENGTHS[0]}", Market(strength, SEED, LONG), LENGTHS[0])
     for seed in SHUFFLES:
         yield Contest(f"shuffled-{seed}", Market(STRONG, SEED, SHORT), FEW, seed)
     for seed in OFF_SEEDS:
-        yield Contest(f"off-{seed}", Market(0.0, seed, SHORT), FEW)
+        yield Contest(f"off-{seed}", Market(0.0, seed, OFF), LEAST)
 
 
 def run(home: Path, parts: Sequence[str]) -> dict[str, Result]:
@@ -226,7 +228,7 @@ def main() -> None:
     given = asked.parse_args()
     warm_up()
     results = run(given.folder.absolute(), given.only.split(","))
-    text = tables(results, MIDDLE, FEW)
+    text = tables(results, MIDDLE, (FEW, LENGTHS[0]))
     if given.write:
         before, _, _ = DOCS.read_text().partition(HEADING)
         DOCS.write_text(f"{before}{HEADING}\n\n{text}")

@@ -9,11 +9,17 @@ Result = Mapping[str, Any]
 _PRIOR, _BASELINE = "better than the prior", "better than the baseline"
 
 
-def tables(results: Mapping[str, Result], middle: float, few: int) -> str:
-    """Four sections, those without a result left out."""
+def tables(results: Mapping[str, Result], middle: float, compared: Sequence[int]) -> str:
+    """Four sections, those without a result left out.
+
+    `middle`: the strength of which all lengths are shown; `compared`: lengths at every strength.
+    """
     signal = [r for n, r in results.items() if n.startswith("signal")]
     long = sorted((r for r in signal if r["strength"] == middle), key=_sessions)
-    three = sorted((r for r in signal if r["sessions"] == few), key=lambda r: r["strength"])
+    three = sorted(
+        (r for r in signal if r["sessions"] in compared),
+        key=lambda r: (r["sessions"], r["strength"]),
+    )
     shuffled = [r for n, r in results.items() if n.startswith("shuffled")]
     off = [r for n, r in results.items() if n.startswith("off")]
     parts = [
@@ -49,10 +55,12 @@ def _lengths(results: Iterable[Result]) -> str:
 
 def _strengths(results: Iterable[Result]) -> str:
     heads = (
-        "strength", "Bayes gain", "told w", "best", "over the prior", "over the baseline", "gate",
+        "sessions", "strength", "Bayes gain", "told w", "best", "over the prior",
+        "over the baseline", "gate",
     )  # fmt: skip
     rows = [
         (
+            r["sessions"],
             f"{r['strength']:g}",
             f"{r['bayes']:.3f}",
             f"{r['told_w']['gain']:+.3f}",
@@ -76,7 +84,7 @@ def _shuffled(results: Iterable[Result]) -> str:
             f"{r['trust']:.2f}",
             _losses(r),
             _gain(r, _PRIOR),
-            f"{_facts(r, _PRIOR)['error']:.3f}",
+            f"{_facts(r, _PRIOR)['error']:.4f}",
             _verdict(r),
         )
         for r in sorted(results, key=lambda r: int(r["dealt"]))
