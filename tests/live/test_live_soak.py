@@ -17,8 +17,10 @@ from pathlib import Path
 import pytest
 
 from spymaster.bus import open_bus
+from spymaster.contracts import TABLES as CONTRACTS
+from spymaster.contracts.kql import identity
 from spymaster.contracts.stream import TABLES
-from spymaster.engines.stream.features import TOPIC
+from spymaster.engines.stream.features import KINDS, TOPIC
 from spymaster.lake import Lake
 from spymaster.lake.diff import diff
 from spymaster.settings import Settings
@@ -43,6 +45,10 @@ def runner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runner]:
     runner = Runner(tmp_path_factory.mktemp("said"))
     yield runner
     runner.close()
+
+
+#: Kind of message -> its table.
+SENT = {kind: table for table, kind in KINDS.items()}
 
 
 class Soak:
@@ -105,10 +111,11 @@ def published(root: Path) -> dict[str, str]:
                     at[m.partition] = m.offset + 1
                     row = json.loads(m.value)
                     row.pop("data_version", None)
-                    name = row.get("feature_hash") or f"{row['contract_id']} {row['bar_start']}"
+                    kind = m.headers["kind"]
+                    name = [row[c] for c in identity(CONTRACTS[SENT[kind]])]
                     text = json.dumps(row, sort_keys=True)
-                    assert found.setdefault(f"{m.headers['kind']} {name}", text) == text
-    assert found
+                    assert found.setdefault(f"{kind} {name}", text) == text
+    assert {kind.split()[0] for kind in found} == set(SENT)
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from pathlib import Path
 
 from spymaster.contracts import alerts, learning, scores, stream
 from spymaster.lake import delta, read
@@ -31,13 +32,16 @@ def sweep(
     """Remove the unfinished files of the runs with these tags; how many there were.
 
     Only for the holder of the lease, while nothing is being written: nobody else may be at these
-    files. `tables`: the pipeline's; None: all but a stream's, and what had not landed. `loose`:
-    also commits without a number; not while other pipelines write to tables that they share.
+    files. `tables`: the pipeline's own, beside those that pipelines share; None: all but a
+    stream's, and what had not landed. `loose`: also commits without a number whosever they are;
+    else, in a shared table, only those that name a file of these runs.
     """
     if lake.place.local is None or not tags:
         return 0
     found = []
-    mine = [n for n in lake.tables if n not in STREAMED] if tables is None else tables
+    mine = [n for n in lake.tables if n not in STREAMED]
+    if tables is not None:
+        mine = list(dict.fromkeys((*tables, *SHARED)))
     for name in mine:
         table = lake.table(name)
         folder = lake.place.local / delta.folder(table)
@@ -47,8 +51,8 @@ def sweep(
             there = lake.exists(name)
             named = set(read.files(lake.open(name))["path"].to_pylist()) if there else set()
             found += [p for p in paths if p.relative_to(folder).as_posix() not in named]
-        if loose or name not in SHARED:
-            found += [p for pattern in _LOOSE_COMMITS for p in folder.glob(pattern)]
+        commits = [p for pattern in _LOOSE_COMMITS for p in folder.glob(pattern)]
+        found += [p for p in commits if loose or name not in SHARED or _names(p, tags)]
     if tables is None and loose:
         found += lake.place.local.glob("raw-dbn/*/*/*/.*")
         found += lake.place.local.glob("lake/.probe-*")
@@ -56,3 +60,12 @@ def sweep(
         log.info("removed %s, which a run that died had left", path)
         path.unlink(missing_ok=True)
     return len(found)
+
+
+def _names(commit: Path, tags: Sequence[str]) -> bool:
+    """Does a commit name a file of one of these runs?"""
+    try:
+        text = commit.read_text(errors="replace")
+    except FileNotFoundError:  # it has got its number
+        return False
+    return any(f"-{tag}-" in text for tag in tags)

@@ -17,7 +17,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from spymaster.bus import Bus, Message
 from spymaster.engines.epoch import EpochLog, Intent, State
-from spymaster.engines.lease import Lease
+from spymaster.engines.lease import Lease, others_at_work
 from spymaster.engines.stream.committer import Committer, Cut, Made, Pipeline
 from spymaster.engines.stream.intake import Intake, check_offsets
 from spymaster.engines.stream.start import Start
@@ -162,7 +162,8 @@ class EpochLoop(Generic[Content]):
             self.start = Start.of(self.folder)  # under the lease: --fresh writes it under its own
             self.state = "starting"
             if lease.unfinished:
-                sweep(self._lake, lease.unfinished, self._pipeline.tables, loose=False)
+                alone = not others_at_work(self._lake.place, self._pipeline.group)
+                sweep(self._lake, lease.unfinished, self._pipeline.tables, loose=alone)
                 lease.swept()
             self.log = EpochLog(self.start.folder(self.folder), lease.check)
             stack.callback(self.log.close)
