@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 
 from spymaster.errors import BusError
 
@@ -70,10 +71,14 @@ def gone(topic: str, partition: int, offset: int, oldest: int) -> BusError:
 
 def size(key: str | None, value: bytes, headers: Mapping[str, str]) -> int:
     """Bytes that a message takes, about."""
-    told = len((key or "").encode()) + sum(
-        len(k.encode()) + len(v.encode()) for k, v in headers.items()
-    )
-    return OVERHEAD + told + len(value)
+    told = _size(tuple(headers.items())) if headers else 0
+    return OVERHEAD + len((key or "").encode()) + told + len(value)
+
+
+@lru_cache(maxsize=1 << 10)
+def _size(headers: tuple[tuple[str, str], ...]) -> int:
+    """Bytes of headers; most messages have those of the one before."""
+    return sum(len(k.encode()) + len(v.encode()) for k, v in headers)
 
 
 def fits(topic: str, found: int, allowed: int) -> None:

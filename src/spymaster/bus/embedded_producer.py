@@ -8,6 +8,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from threading import Lock
 from types import TracebackType
@@ -47,6 +48,12 @@ class _Topic(NamedTuple):
     lanes: tuple[int, ...]
 
 
+@lru_cache(maxsize=1 << 10)
+def _json(headers: tuple[tuple[str, str], ...]) -> str:
+    """Headers as they lie in the file; most messages have those of the one before."""
+    return json.dumps(dict(headers))
+
+
 class EmbeddedProducer:
     """One connection of its own; commits reach the disk before `flush` returns."""
 
@@ -78,7 +85,7 @@ class EmbeddedProducer:
         with self._lock:
             if self._waiting and self._bytes + size > self._settings.buffer_bytes:
                 self._write()
-            told = json.dumps(dict(headers)) if headers else None
+            told = _json(tuple(headers.items())) if headers else None
             self._waiting.append(_Waiting(topic, partition, self._now(), size, key, told, value))
             self._bytes += size
 

@@ -15,6 +15,8 @@ from spymaster.contracts.column import INT_NULL
 from spymaster.stages.rows import Coded, Rows
 
 TOPIC = "features_gold"
+#: What somebody waits for: a score is asked for with it. It can be read before the rest is encoded.
+PROMPT = ("gold.setup_vectors", "gold.labels")
 #: Table -> kind of message.
 KINDS = {
     "gold.setup_vectors": "vector",
@@ -86,6 +88,7 @@ class Features:
     def __init__(self, bus: Bus, name: str) -> None:
         self._producer = bus.producer(name)
         self._partitions = bus.partitions(TOPIC)
+        self._later: list[tuple[list[Rows], dt.date, str, str, str]] = []
         self._waiting = 0
         self.vectors = 0
 
@@ -93,6 +96,18 @@ class Features:
         self, rows: Iterable[Rows], date: dt.date, underlier: str, kind: str, data_version: str
     ) -> None:
         """Take the rows that travel, of one session and kind of contract."""
+        prompt: list[Rows] = []
+        later: list[Rows] = []
+        for r in rows:
+            (prompt if r.table in PROMPT else later).append(r)
+        if prompt:
+            self._publish(prompt, date, underlier, kind, data_version)
+        if later:
+            self._later.append((later, date, underlier, kind, data_version))
+
+    def _publish(
+        self, rows: Iterable[Rows], date: dt.date, underlier: str, kind: str, data_version: str
+    ) -> None:
         for told, contract, value in messages(rows, date, underlier, kind, data_version):
             self._producer.publish(
                 TOPIC,
@@ -105,7 +120,14 @@ class Features:
             self.vectors += told == "vector"
 
     def flush(self) -> None:
-        """All that was added can be read when this returns."""
+        """All that was added can be read when this returns; vectors and outcomes before it."""
+        self._flush()
+        for rows in self._later:
+            self._publish(*rows)
+        self._later.clear()
+        self._flush()
+
+    def _flush(self) -> None:
         if self._waiting:
             self._producer.flush()
             self._waiting = 0
