@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
-import httpx
 import orjson
 
 from spymaster.bus.secret import Secret
 from spymaster.contracts.silver import OUTCOMES
 from spymaster.scoring.headers import DEPLOYMENT, FAILED, VERSION
+from spymaster.scoring.kept import Answer, Kept
 
 _COLUMNS = tuple(f"p_{outcome.lower()}" for outcome in OUTCOMES)
 #: What is wrong with the request itself; anything else may be cured where the endpoint stands.
@@ -69,18 +68,15 @@ class Endpoint:
             self._headers["authorization"] = f"Bearer {key.reveal()}"
         if deployment:
             self._headers[DEPLOYMENT] = deployment
-        # Not httpx.Client: cookies, redirects and logins cost it two fifths of a request's time.
-        # A proxy of the environment is not for the way from a bar to its score either.
-        self._transport = httpx.HTTPTransport(trust_env=False)
-        self._how = {"timeout": httpx.Timeout(timeout_s).as_dict()}
+        self._connection = Kept(self.url, timeout_s)
 
     def served(self) -> Served:
         """What it serves now. Raises Unavailable."""
         answer = self._send("GET", "/readyz", None, {})
-        if answer.status_code == 404:  # an Azure ML endpoint, which has no such page
+        if answer.status == 404:  # an Azure ML endpoint, which has no such page
             return Served(None, None, None)
-        if answer.status_code != 200:
-            raise Unavailable(f"{self.url}/readyz says {answer.status_code}: {answer.text:.200}")
+        if answer.status != 200:
+            raise Unavailable(f"{self.url}/readyz says {answer.status}: {answer.text:.200}")
         try:
             told = orjson.loads(answer.content)
             found = [d for d in told["deployments"] if self._deployment in ("", d["name"])]
@@ -114,7 +110,7 @@ class Endpoint:
             }
         )
         answer = self._send("POST", "/score", body, {VERSION: version} if version else {})
-        if answer.status_code != 200:
+        if answer.status != 200:
             self._raise(answer)
         by = answer.headers.get(VERSION) or answer.headers.get(DEPLOYMENT) or "unknown"
         if version is not None and by != version:
@@ -122,9 +118,9 @@ class Endpoint:
             raise Unavailable(said, gone=True)
         return [_score(row, self.url) for row in self._rows(answer, len(vectors))], by
 
-    def _raise(self, answer: httpx.Response) -> None:
-        said = f"{self.url} says {answer.status_code}: {answer.text[:300].strip()}"
-        status, failed = answer.status_code, answer.headers.get(FAILED, "").lower() == "true"
+    def _raise(self, answer: Answer) -> None:
+        said = f"{self.url} says {answer.status}: {answer.text[:300].strip()}"
+        status, failed = answer.status, answer.headers.get(FAILED, "").lower() == "true"
         if status == 424:  # Azure's front hands on whatever its container answers but 200
             behind = answer.headers.get(_BEHIND, "")
             status = int(behind) if behind.isdigit() else status
@@ -133,7 +129,7 @@ class Endpoint:
             raise Refused(said)
         raise Unavailable(said, model=failed, gone=status == 404)
 
-    def _rows(self, answer: httpx.Response, n: int) -> list[Any]:
+    def _rows(self, answer: Answer, n: int) -> list[Any]:
         try:
             rows = orjson.loads(answer.content)
         except ValueError as error:
@@ -142,26 +138,15 @@ class Endpoint:
             raise Unavailable(f"{self.url}: its answer is no list of {n} records", model=True)
         return rows
 
-    def _send(
-        self, method: str, path: str, body: bytes | None, more: dict[str, str]
-    ) -> httpx.Response:
-        request = httpx.Request(
-            method,
-            self.url + path,
-            headers=self._headers | more,
-            content=body,
-            extensions=self._how,
-        )
+    def _send(self, method: str, path: str, body: bytes | None, more: dict[str, str]) -> Answer:
         try:
-            with closing(self._transport.handle_request(request)) as answer:
-                answer.read()
-                return answer
-        except httpx.HTTPError as error:
+            return self._connection.send(method, path, body, self._headers | more)
+        except OSError as error:
             raise Unavailable(f"{self.url}: {error or type(error).__name__}") from None
 
     def close(self) -> None:
         """Let go of the connection."""
-        self._transport.close()
+        self._connection.close()
 
     def __enter__(self) -> Self:
         return self
