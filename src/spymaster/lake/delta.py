@@ -23,7 +23,11 @@ _FORBIDDEN = (
     "delta.checkpointPolicy",
 )
 #: With a commit every 10 s some 9,000 small files per table; Delta's own 30 days are 260,000.
-_SHORT_LOG = {"delta.logRetentionDuration": "interval 1 days"}
+#: Delta on Spark makes no table whose log is kept for less long than the files it took out.
+_SHORT_LOG = {
+    "delta.logRetentionDuration": "interval 1 days",
+    "delta.deletedFileRetentionDuration": "interval 1 days",
+}
 _HARMLESS = {"false", "none", "classic"}
 
 
