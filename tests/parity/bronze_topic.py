@@ -1,4 +1,4 @@
-"""A simulated morning on a broker's topic, with what goes wrong there; and what Spark made of it."""
+"""A simulated morning on a broker's topic, with what goes wrong there; what Spark made of it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from spymaster.bus import Bus, Message, open_bus
 from spymaster.engines.stream.live import LiveEngine
-from spymaster.feed.topic import TOPIC, Gap, encode
+from spymaster.feed.topic import TOPIC, Batch, Gap, decode, encode
 from spymaster.lake import Lake
 from spymaster.settings import Settings
 from tests.e2e.scenes import NS, SHORT, market, short
@@ -65,8 +65,6 @@ def _again(bus: Bus) -> int:
     with bus.producer("again") as producer:
         for m in found:
             producer.publish(TOPIC, m.value, partition=0, headers=m.headers)
-    from spymaster.feed.topic import Batch, decode
-
     batches = [decode(m.value, m.headers, "") for m in found]
     return sum(len(b.columns.ts_recv) for b in batches if isinstance(b, Batch))
 

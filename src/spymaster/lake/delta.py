@@ -27,6 +27,7 @@ _FORBIDDEN = (
 _SHORT_LOG = {
     "delta.logRetentionDuration": "interval 1 days",
     "delta.deletedFileRetentionDuration": "interval 1 days",
+    "delta.checkpointInterval": "100",
 }
 _HARMLESS = {"false", "none", "classic"}
 
@@ -51,8 +52,8 @@ def schema_of(table: Table) -> Schema:
 def properties(table: Table) -> dict[str, str | None]:
     """Delta's properties of a table: what its contract means for every engine.
 
-    Append-only makes Spark refuse to rewrite it. delta-rs writes a checkpoint each 100 commits,
-    and then removes what the log need not keep.
+    Append-only makes Spark refuse to rewrite it. A table of many commits gets a checkpoint each
+    100 of them, as delta-rs makes it by itself; what the log need not keep is removed then.
     """
     found: dict[str, str | None] = {"delta.appendOnly": "true"} if table.append else {}
     return {**found, **(_SHORT_LOG if table.often else {})}

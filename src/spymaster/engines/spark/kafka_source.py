@@ -18,6 +18,7 @@ from spymaster.engines.spark.session import KAFKA
 from spymaster.errors import BusError, LakeError
 from spymaster.settings import KafkaSettings
 
+_FORMAT = "kafka"
 _DATABRICKS = "DATABRICKS_RUNTIME_VERSION"
 _COMMON = "org.apache.kafka.common.security"
 #: What Azure's own clients read a service principal from.
@@ -118,9 +119,9 @@ def source(reader: Any, settings: KafkaSettings, topic: str, more: Mapping[str, 
     """
     options = {**kafka_options(settings), "subscribe": topic, "includeHeaders": "true", **more}
     try:
-        return reader.format("kafka").options(**options).load()
+        return reader.format(_FORMAT).options(**options).load()
     except Exception as e:
-        if "find the data source" not in str(e) and "find data source" not in str(e):
+        if "DATA_SOURCE_NOT_FOUND" not in str(e) and "find data source" not in str(e):
             raise
         raise LakeError(
             f"this Spark has no Kafka source. Start it with --packages {KAFKA}, or put its jars "

@@ -53,6 +53,8 @@ def _here() -> dict[str, str]:
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
         "spark.sql.session.timeZone": "UTC",
+        # By default Delta looks at a table's log in 50 tasks, with each commit.
+        "spark.databricks.delta.snapshotPartitions": "2",
     }
     if "SPARK_REMOTE" in os.environ or "DATABRICKS_RUNTIME_VERSION" in os.environ:
         return {}

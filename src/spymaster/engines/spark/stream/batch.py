@@ -44,6 +44,8 @@ class MicroBatch:
     ) -> None:
         self._spark, self._files = frame.sparkSession, len(offsets)
         self._spark.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", _MESSAGES)
+        # A plan of a second's work: looking at it again takes longer than it saves.
+        self._spark.conf.set("spark.sql.adaptive.enabled", "false")
         task = messages_task(state, offsets, underliers, found)
         level = needed("pyspark").StorageLevel
         staged = frame.select(*COLUMNS).mapInArrow(task, SCHEMA)
