@@ -21,7 +21,7 @@ HEARS = "1m"
 @pytest.fixture(scope="module")
 def spark() -> Iterator[Any]:
     with pytest.MonkeyPatch.context() as environment:
-        folder = jars(Path(__file__).with_name("pom.xml"), "Spark", "spark-delta")
+        folder = jars(Path(__file__).with_name("pom.xml"), "Spark", "spark-delta-kafka")
         environment.setenv(JARS, str(folder))
         session = open_session(
             {

@@ -99,6 +99,8 @@ def test_every_table_is_made_from_its_contract_for_every_engine(tmp_path, name):
     kept = {"delta.appendOnly": "true"} if table.append else {}
     if name == "bronze.stream" or name.endswith("_stream"):
         kept["delta.logRetentionDuration"] = "interval 1 days"
+        kept["delta.deletedFileRetentionDuration"] = "interval 1 days"
+        kept["delta.checkpointInterval"] = "100"
     assert made.metadata().configuration == kept
     assert made.metadata().description == table.meaning
     assert made.metadata().partition_columns == list(table.partition)

@@ -23,7 +23,12 @@ _FORBIDDEN = (
     "delta.checkpointPolicy",
 )
 #: With a commit every 10 s some 9,000 small files per table; Delta's own 30 days are 260,000.
-_SHORT_LOG = {"delta.logRetentionDuration": "interval 1 days"}
+#: Delta on Spark makes no table whose log is kept for less long than the files it took out.
+_SHORT_LOG = {
+    "delta.logRetentionDuration": "interval 1 days",
+    "delta.deletedFileRetentionDuration": "interval 1 days",
+    "delta.checkpointInterval": "100",
+}
 _HARMLESS = {"false", "none", "classic"}
 
 
@@ -47,8 +52,8 @@ def schema_of(table: Table) -> Schema:
 def properties(table: Table) -> dict[str, str | None]:
     """Delta's properties of a table: what its contract means for every engine.
 
-    Append-only makes Spark refuse to rewrite it. delta-rs writes a checkpoint each 100 commits,
-    and then removes what the log need not keep.
+    Append-only makes Spark refuse to rewrite it. A table of many commits gets a checkpoint each
+    100 of them, as delta-rs makes it by itself; what the log need not keep is removed then.
     """
     found: dict[str, str | None] = {"delta.appendOnly": "true"} if table.append else {}
     return {**found, **(_SHORT_LOG if table.often else {})}

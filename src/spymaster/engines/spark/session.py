@@ -11,9 +11,11 @@ from typing import Any
 from spymaster.engines.spark.extra import needed
 from spymaster.errors import LakeError
 
-#: A folder with Delta's jars, for machines that fetch nothing while they run.
+#: A folder with the jars below, for machines that fetch nothing while they run.
 JARS = "SPYMASTER_SPARK_JARS"
 DELTA = "io.delta:delta-spark_4.1_2.13:4.4.0"
+#: Brings kafka-clients, commons-pool2 and the token provider.
+KAFKA = "org.apache.spark:spark-sql-kafka-0-10_2.13:4.1.1"
 _DELTA_CONF = {
     "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
     "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
@@ -51,6 +53,8 @@ def _here() -> dict[str, str]:
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
         "spark.sql.session.timeZone": "UTC",
+        # By default Delta looks at a table's log in 50 tasks, with each commit.
+        "spark.databricks.delta.snapshotPartitions": "2",
     }
     if "SPARK_REMOTE" in os.environ or "DATABRICKS_RUNTIME_VERSION" in os.environ:
         return {}
@@ -60,8 +64,11 @@ def _here() -> dict[str, str]:
     if folder:
         jars = sorted(Path(folder).glob("*.jar"))
         if not jars:
-            raise LakeError(f"{JARS}={folder}: no jar lies there. Name a folder with Delta's jars.")
+            raise LakeError(
+                f"{JARS}={folder}: no jar lies there. Name a folder with the jars of Delta and of "
+                "the Kafka source."
+            )
         conf["spark.jars"] = ",".join(map(str, jars))
     else:
-        conf["spark.jars.packages"] = DELTA
+        conf["spark.jars.packages"] = f"{DELTA},{KAFKA}"
     return {**conf, **_DELTA_CONF}

@@ -42,14 +42,26 @@ class SparkTables:
                     "engine can write. Set it to false on this cluster."
                 )
 
-    def append(self, name: str, rows: Any, app: tuple[str, int]) -> bool:
-        """Add rows (a DataFrame) in one commit; False where the table has this epoch already."""
+    def append(
+        self,
+        name: str,
+        rows: Any,
+        app: tuple[str, int],
+        info: Mapping[str, Any] | None = None,
+    ) -> bool:
+        """Add rows (a DataFrame) in one commit; False where the table has this epoch already.
+
+        `info` is kept with the commit, as its userMetadata.
+        """
         self.create(name)
         stored = self._lake.transaction_version(name, app[0])
         if stored is not None and stored >= app[1]:
             return False
         written = rows.write.format("delta").mode("append").options(**_AS_GIVEN)
-        written.option("txnAppId", app[0]).option("txnVersion", app[1]).save(self._lake.uri(name))
+        written.option("txnAppId", app[0]).option("txnVersion", app[1])
+        if info is not None:
+            written.option("userMetadata", json.dumps(info, separators=(",", ":")))
+        written.save(self._lake.uri(name))
         return True
 
     def replace(

@@ -240,10 +240,10 @@ class TopicFeed:
 
     # State
 
-    def to_json(self) -> dict[str, Any]:
-        """The whole state."""
+    def to_json(self, first: int = 0) -> dict[str, Any]:
+        """The whole state; of the contracts only those from the place `first` on."""
         return {
-            "contracts": [i.to_row() for i in self.contracts],
+            "contracts": [i.to_row() for i in self.contracts[first:]],
             "connection": list(self._connection.items()),
             "marks": [(v, list(m.items())) for v, m in self._marks.items()],
             "since": self.since,
