@@ -7,9 +7,13 @@ failed exits with 1: a cluster takes any SystemExit for a failure.
 from __future__ import annotations
 
 import logging
+import re
+import signal
 import sys
 import time
 from collections.abc import Callable
+from enum import StrEnum
+from threading import Event
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -125,6 +129,93 @@ def _export_training_snapshot(
     take_snapshot(settings, model, run_date_of(run_date), time.time_ns())
 
 
+class StateInterface(StrEnum):
+    """How a job's states lie in Spark's store."""
+
+    transform = "transform"
+    apply = "apply"
+
+
+State = Annotated[
+    StateInterface,
+    typer.Option(
+        "--state",
+        help="transformWithStateInPandas, or applyInPandasWithState; stays what it began as.",
+    ),
+]
+Trigger = Annotated[str, typer.Option("--trigger", help="Time between micro-batches, as 1s.")]
+AvailableNow = Annotated[
+    bool, typer.Option("--available-now", help="End when all that is there is committed.")
+]
+
+
+def _rt_bronze_to_silver(
+    gold: Gold = False,
+    state: State = StateInterface.transform,
+    trigger: Trigger = "1s",
+    available_now: AvailableNow = False,
+    tasks: Tasks = None,
+    config: Config = None,
+    root: Root = None,
+) -> None:
+    """Make book, bars, levels and episodes of what bronze.stream brings, as it comes.
+
+    Example: rt__bronze_to_silver --root /lake --gold --trigger 1s
+    """
+    layers = ("silver", "gold") if gold else ("silver",)
+    _stream(layers, state, trigger, available_now, tasks, Settings.load(config, root=root))
+
+
+def _rt_silver_to_gold(
+    state: State = StateInterface.transform,
+    trigger: Trigger = "1s",
+    available_now: AvailableNow = False,
+    tasks: Tasks = None,
+    config: Config = None,
+    root: Root = None,
+) -> None:
+    """Make vectors and labels of what bronze.stream brings, as it comes.
+
+    Example: rt__silver_to_gold --root /lake --available-now
+    """
+    _stream(("gold",), state, trigger, available_now, tasks, Settings.load(config, root=root))
+
+
+def _stream(
+    layers: tuple[str, ...],
+    state: StateInterface,
+    trigger: str,
+    available_now: bool,
+    tasks: int | None,
+    settings: Settings,
+) -> None:
+    from spymaster.engines.spark.session import open_session
+    from spymaster.engines.spark.stream.silver_job import SilverJob
+
+    seconds = _seconds(trigger)
+    spark = open_session()
+    if tasks is not None:
+        spark.conf.set("spark.sql.shuffle.partitions", tasks)
+    stop = Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    job = SilverJob(spark, settings, layers, time.time_ns, state=state.value, trigger_s=seconds)
+    done = job.run(stop, available_now=available_now)
+    print(
+        f"{job.name}: {done.epochs} epochs, {done.rows:,} rows, {done.repeated} records repeated, "
+        f"{done.late} late, sessions ended: {', '.join(done.sessions_ended) or 'none'}"
+    )
+
+
+def _seconds(trigger: str) -> float:
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|s|m)?", trigger.strip())
+    if found is None:
+        raise SpymasterError(
+            f"--trigger {trigger}: not a time. Allowed are a number and ms, s or m, as 500ms or 1s."
+        )
+    return float(found[1]) * {"ms": 0.001, "m": 60.0}.get(found[2] or "s", 1.0)
+
+
 def _run(command: Callable[..., None]) -> None:
     logging.basicConfig(level=logging.ERROR, format="%(message)s")
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -157,3 +248,13 @@ def silver_to_gold() -> None:
 def export_training_snapshot() -> None:
     """`hist__export_training_snapshot`."""
     _run(_export_training_snapshot)
+
+
+def rt_bronze_to_silver() -> None:
+    """`rt__bronze_to_silver`."""
+    _run(_rt_bronze_to_silver)
+
+
+def rt_silver_to_gold() -> None:
+    """`rt__silver_to_gold`."""
+    _run(_rt_silver_to_gold)

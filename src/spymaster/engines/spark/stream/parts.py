@@ -15,20 +15,29 @@ from typing import Any
 import pyarrow as pa
 
 from spymaster.contracts.stream import SUFFIX
-from spymaster.engines.spark.staged import FACT, Piece, as_batch
+from spymaster.engines.spark.staged import FACT, Piece
 from spymaster.lake import Lake, Part
 from spymaster.lake.parquet import PartWriter
 
-_SEEN, _CONTRACT, _PART = FACT + "seen", FACT + "contract", FACT + "part"
+#: Pieces on their way from a contract's handler to the files, and facts from there to the driver.
+PIECES = "kind STRING, name STRING, rows BIGINT, body BINARY"
+ERROR = "error"
+_SEEN, _PART, _ERROR = FACT + "seen", FACT + "part", FACT + ERROR
+_SCHEMA = pa.schema(
+    [("kind", pa.string()), ("name", pa.string()), ("rows", pa.int64()), ("body", pa.binary())]
+)
 
 
 @dataclass
 class Heard:
-    """What tasks told: facts of contracts, files of tables, the last version that they saw."""
+    """What tasks told: facts of contracts, files of tables, the last version that they saw, and
+    what went wrong.
+    """
 
     facts: list[dict[str, Any]] = field(default_factory=list)
     parts: dict[str, list[Part]] = field(default_factory=lambda: defaultdict(list))
     seen: int = -1
+    errors: list[str] = field(default_factory=list)
 
     def take(self, name: str, rows: int, body: bytes | None) -> None:
         """One piece, which is a fact."""
@@ -38,6 +47,8 @@ class Heard:
         told = json.loads(body or b"null")
         if name == _PART:
             self.parts[told.pop("table")].append(Part(**told))
+        elif name == _ERROR:
+            self.errors.append(told)
         else:
             self.facts.append(told)
 
@@ -102,7 +113,7 @@ def _plain(part: Part) -> dict[str, Any]:
 
 
 def parts_task(root: str, tag: str) -> Callable[[Iterator[Any]], Iterator[Any]]:
-    """The function that makes files of a task's pieces (`staged.SCHEMA`) and hands on facts."""
+    """The function that makes files of a task's pieces and hands on facts; both are `PIECES`."""
 
     def run(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         out = PartsOut(Lake(root, tag=tag))
@@ -110,7 +121,7 @@ def parts_task(root: str, tag: str) -> Callable[[Iterator[Any]], Iterator[Any]]:
             for batch in batches:
                 for piece in _pieces(batch):
                     out.take(piece)
-            yield as_batch("", 0, 0, out.close())
+            yield pa.RecordBatch.from_pylist([p._asdict() for p in out.close()], _SCHEMA)
         except BaseException:
             out.abandon()
             raise
