@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 import json
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -40,19 +40,6 @@ def messages_of(bus: Bus) -> list[Message]:
     return found
 
 
-def side_by_side(messages: Iterable[Message]) -> list[Message]:
-    """Messages of several partitions about as they were published: by their time."""
-    lines: dict[int, list[Message]] = defaultdict(list)
-    for m in messages:
-        lines[m.partition].append(m)
-    found: list[Message] = []
-    while any(lines.values()):
-        for p in sorted(lines):
-            found += lines[p][:1]
-            del lines[p][:1]
-    return found
-
-
 @dataclass
 class Piece:
     """What a commit holds: rows by partition of the table, and its word about itself."""
@@ -67,6 +54,7 @@ class BronzeCommits:
     def __init__(self, settings: Settings, lake: Lake, topic_partitions: int) -> None:
         self.settings, self.lake = settings, lake
         self.epoch = 0
+        self.version = -1  #: of the last commit
         self._n = topic_partitions
         self._feed = TopicFeed(topic_partitions, self._find, settings.underlier)
         self._written: set[str] = set()
@@ -89,6 +77,7 @@ class BronzeCommits:
             app=(f"{GROUP}/{STREAM}", self.epoch),
             info={"userMetadata": json.dumps(made.told)},
         )
+        self.version = done.version
         return done.version
 
     def piece(self, messages: Sequence[Message]) -> Piece:
@@ -127,7 +116,7 @@ class BronzeCommits:
     def _controls(
         self, made: Piece, contents: list[tuple[Message, Content | Broken]], taken: Taken
     ) -> None:
-        last = max(self._feed.last.values(), default=0)
+        last = max(self._feed.last.values(), default=None)
         places: dict[str, tuple[int, int]] = {}
         for m, content in contents:
             names = []
@@ -142,7 +131,7 @@ class BronzeCommits:
         for name, place in places.items():
             if name in self._new:
                 told = {"kind": "instrument", "row": known[name].to_row()}
-                self._control(made, known[name], place, last, told)
+                self._control(made, known[name], place, last or known[name].ts_recv, told)
         self._written |= self._new
         for m, content in contents:
             if not isinstance(content, Gap):
@@ -213,16 +202,16 @@ def _partition(date: dt.date, underlier: str, kind: str) -> dict[str, Any]:
 def pieces(messages: Sequence[Message], cuts: Iterable[int]) -> Iterator[Sequence[Message]]:
     """Messages cut before these places."""
     edges = [0, *sorted({c for c in cuts if 0 < c < len(messages)}), len(messages)]
-    for first, behind in zip(edges[:-1], edges[1:], strict=True):
+    for first, behind in itertools.pairwise(edges):
         yield messages[first:behind]
 
 
 def by_time(bus: Bus) -> list[Message]:
     """The topic's messages as one connection would have brought them: files side by side."""
-    return sorted(messages_of(bus), key=_time)
+    return sorted(messages_of(bus), key=time_of)
 
 
-def _time(m: Message) -> tuple[int, int]:
+def time_of(m: Message) -> tuple[int, int]:
     """When a message could be sent: its records' first ts_recv, and a mark behind them."""
     content = TopicFeed.read([m])[0][1]
     if isinstance(content, Batch):

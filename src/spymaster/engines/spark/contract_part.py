@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -166,4 +167,4 @@ def _runs(versions: Any, ranks: Any, connections: list[str]) -> Iterator[tuple[i
     same = (np.diff(versions) == 0) & (np.diff(codes) == 0)
     same &= (ranks[1:] == RECORD) & (ranks[:-1] == RECORD)
     edges = [0, *(np.flatnonzero(~same) + 1).tolist(), len(ranks)]
-    yield from zip(edges[:-1], edges[1:], strict=True)
+    yield from itertools.pairwise(edges)

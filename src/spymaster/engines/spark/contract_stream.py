@@ -74,8 +74,9 @@ class ContractStream:
         new = rows.without_repeated(self._seen, self._at)
         facts: dict[str, Any] = {"repeated": new.repeated, "late": self._late(new)}
         pieces: list[Piece] = []
+        if len(rows):
+            self._seen = max(self._seen, int(rows.column(VERSION).max()))
         if len(new):
-            self._seen = int(new.column(VERSION).max())
             self._learn(new)
         if self.instrument is not None:
             pieces = self._take(turn, new, facts)
@@ -216,9 +217,7 @@ class ContractStream:
         if found["part"] is not None:
             assert self.instrument is not None
             s = self._session(found["part"]["date"])
-            self.part = ContractPart.restore(
-                s, self._u, self.instrument, found["part"], part
-            )
+            self.part = ContractPart.restore(s, self._u, self.instrument, found["part"], part)
 
 
 def facts_of(pieces: Iterable[Piece], name: str) -> list[Any]:

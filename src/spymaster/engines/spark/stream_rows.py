@@ -160,9 +160,7 @@ class StreamRows:
         """The kernel's events (`EVENT`) of rows that are records of one contract."""
         part = self.table.select(EVENT_COLUMNS).slice(first, behind - first).combine_chunks()
         (rows,) = part.to_batches()
-        coded = [
-            rows[n].dictionary_encode() if n in _WORDS else rows[n] for n in rows.schema.names
-        ]
+        coded = [rows[n].dictionary_encode() if n in _WORDS else rows[n] for n in rows.schema.names]
         name = str(instrument.contract_id)
         batch = pa.RecordBatch.from_arrays(coded, rows.schema.names)
         return events_of(batch, [name], {name: int(instrument.price_step or 1)})

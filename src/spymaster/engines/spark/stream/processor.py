@@ -35,9 +35,7 @@ class KeyTask:
         rows = (r for f in frames for r in zip(f["file"], f["body"], strict=True))
         try:
             chunks = from_chunks(rows, turn.files)
-            pieces, behind = run_key(
-                self._settings, self._layers, contract, state, turn, chunks
-            )
+            pieces, behind = run_key(self._settings, self._layers, contract, state, turn, chunks)
         except (SpymasterError, ValueError) as error:
             return _frame([told("", ERROR, f"{contract}: {error}")]), None
         return _frame(pieces), behind

@@ -86,6 +86,8 @@ class SilverJob:
             for name in TABLES[layer]
             if name + SUFFIX in self._lake.tables
         ]
+        self.reached = -1  #: the version of bronze.stream that is in the tables
+        self.idle = True  #: no contract is to be called whose session is open
         self._error: BaseException | None = None
         self._specs: set[str] = set()
 
@@ -97,9 +99,7 @@ class SilverJob:
         for key, value in _CONF.items():
             self._spark.conf.set(key, value)
         with ExitStack() as stack:
-            lease = stack.enter_context(
-                Lease(self._lake.place, self._run_id, self._now, self.name)
-            )
+            lease = stack.enter_context(Lease(self._lake.place, self._run_id, self._now, self.name))
             sweep(self._lake, lease.unfinished, self._tables, loose=False)
             lease.swept()
             self._check = lease.check
@@ -185,9 +185,7 @@ class SilverJob:
             return keyed.applyInPandasWithState(
                 in_pandas(task), PIECES, STATE, "append", "NoTimeout"
             )
-        return keyed.transformWithStateInPandas(
-            ContractProcessor(task), PIECES, "Append", "None"
-        )
+        return keyed.transformWithStateInPandas(ContractProcessor(task), PIECES, "Append", "None")
 
     # A micro-batch
 
@@ -251,9 +249,7 @@ class SilverJob:
         info = {"group": self.name, "epoch": intent.e, "version": openings.reached}
         if "gold" in self._layers:
             self._show_specs(intent)
-        commit_parts(
-            self._lake, self._tables, self.name, intent.e, made.parts, info, self._check
-        )
+        commit_parts(self._lake, self._tables, self.name, intent.e, made.parts, info, self._check)
         self._lineage(ended, intent.e, info)
         self._state = State(
             intent.e, intent.query, intent.batch, self._state.start, openings.to_json()
@@ -261,6 +257,7 @@ class SilverJob:
         self._log.write_state(self._state)
         self._call()
         self._count(made, ended)
+        self.idle, self.reached = not openings.callers, openings.reached
 
     def _lineage(self, ended: Sequence[Ended], e: int, info: Mapping[str, Any]) -> None:
         """The sessions that ended are whole in every table."""
