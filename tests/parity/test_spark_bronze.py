@@ -56,7 +56,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),  # PySpark's own
 ]
 
-COMMAND = "from spymaster.cli.spark import mbo_raw_to_bronze; mbo_raw_to_bronze()"
+COMMAND = "from spymaster.cli.spark_streams import mbo_raw_to_bronze; mbo_raw_to_bronze()"
 #: Minutes of the JVM's compiler would go into a few seconds' work.
 QUICK = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 _PATIENCE = 240.0

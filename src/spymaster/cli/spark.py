@@ -7,14 +7,9 @@ failed exits with 1: a cluster takes any SystemExit for a failure.
 from __future__ import annotations
 
 import logging
-import re
-import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from threading import Event
-from types import FrameType
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -29,7 +24,7 @@ from spymaster.cli.app import (
     dates_of,
     finish,
 )
-from spymaster.cli.console import errors, summary, tell
+from spymaster.cli.console import errors, summary
 from spymaster.cli.datasets import take_snapshot
 from spymaster.cli.learning import Model, RunDate, run_date_of
 from spymaster.errors import SpymasterError
@@ -47,14 +42,6 @@ Gold = Annotated[
 Tasks = Annotated[
     int | None,
     typer.Option("--tasks", min=1, help="Tasks to spread contracts over; else Spark's setting."),
-]
-
-
-Trigger = Annotated[
-    str, typer.Option("--trigger", help="Time between two micro-batches.", metavar="TIME")
-]
-AvailableNow = Annotated[
-    bool, typer.Option("--available-now", help="End when what is there now has been committed.")
 ]
 
 
@@ -138,63 +125,8 @@ def _export_training_snapshot(
     take_snapshot(settings, model, run_date_of(run_date), time.time_ns())
 
 
-def _mbo_raw_to_bronze(
-    trigger: Trigger = "1s",
-    available_now: AvailableNow = False,
-    messages: Annotated[
-        int, typer.Option("--messages", min=1, help="Messages of a commit, at most.")
-    ] = 2_000,
-    config: Config = None,
-    root: Root = None,
-) -> None:
-    """Read the topic mbo_raw into bronze.stream, a commit a trigger; each message once.
-
-    Goes on where it was, whatever ended it. SIGTERM ends it behind a commit.
-
-    Example: rt__mbo_raw_to_bronze --config spymaster.toml --trigger 1s
-    """
-    from spymaster.engines.spark.session import open_session
-    from spymaster.engines.spark.stream.bronze_job import BronzeJob
-
-    settings, seconds = Settings.load(config, root=root), seconds_of(trigger)
-    job = BronzeJob(open_session(), settings, trigger_s=seconds, most=messages)
-    with stopping() as stop:
-        done = job.run(stop, available_now=available_now)
-    tell(
-        f"bronze.stream: {done.records:,} records of {done.messages:,} messages, "
-        f"{done.refused:,} messages refused; epoch {done.epochs}"
-    )
-
-
-def seconds_of(text: str) -> float:
-    """A time between triggers.
-
-    >>> [seconds_of(t) for t in ("1s", "500ms", "2m", "0s")]
-    [1.0, 0.5, 120.0, 0.0]
-    """
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m)", text.strip())
-    if found is None:
-        raise typer.BadParameter(f"{text!r} is no time; allowed are 500ms, 1s, 2m")
-    return float(found[1]) * {"ms": 0.001, "s": 1.0, "m": 60.0}[found[2]]
-
-
-@contextmanager
-def stopping() -> Iterator[Event]:
-    """An event that SIGTERM and Ctrl-C set, while a job runs."""
-    stop = Event()
-
-    def ask(number: int, frame: FrameType | None) -> None:
-        stop.set()
-
-    before = {s: signal.signal(s, ask) for s in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _run(command: Callable[..., None]) -> None:
+def run_job(command: Callable[..., None]) -> None:
+    """One command as a program of its own; SystemExit only where it failed."""
     logging.basicConfig(level=logging.ERROR, format="%(message)s")
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command()(command)
@@ -210,24 +142,19 @@ def _run(command: Callable[..., None]) -> None:
 
 def dbn_to_bronze() -> None:
     """`hist__dbn_to_bronze`."""
-    _run(_dbn_to_bronze)
+    run_job(_dbn_to_bronze)
 
 
 def bronze_to_silver() -> None:
     """`hist__bronze_to_silver`."""
-    _run(_bronze_to_silver)
+    run_job(_bronze_to_silver)
 
 
 def silver_to_gold() -> None:
     """`hist__silver_to_gold`."""
-    _run(_silver_to_gold)
+    run_job(_silver_to_gold)
 
 
 def export_training_snapshot() -> None:
     """`hist__export_training_snapshot`."""
-    _run(_export_training_snapshot)
-
-
-def mbo_raw_to_bronze() -> None:
-    """`rt__mbo_raw_to_bronze`."""
-    _run(_mbo_raw_to_bronze)
+    run_job(_export_training_snapshot)

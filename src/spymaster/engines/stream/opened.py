@@ -88,13 +88,19 @@ class Pending:
 
 
 def open_session(
-    lake: Lake, settings: Settings, session: Session, waited: Pending, past: PastSessions
+    lake: Lake,
+    settings: Settings,
+    session: Session,
+    waited: Pending,
+    past: PastSessions,
+    *,
+    landed: bool = True,
 ) -> Opened:
     """Look up what is known before a session.
 
     `past`: sessions that ended and may not be in the lake yet. A book needs its market snapshot,
     and levels the session from its first window on: where the topic has not both, landed files
-    must, or the session is cold.
+    must, or the session is cold; it is so, too, where no files may be asked (not `landed`).
     """
     versions = {name: lake.version(name) for name in READ}
     rows = lake.scan("bronze.definitions", missing_ok=True).to_pylist()
@@ -104,7 +110,7 @@ def open_session(
     found = earlier(ledger, session, settings.of(session.underlier), instruments)
     cold, files, since = None, [], waited.since
     known = since <= session.hull.start and (since <= session.input_start or waited.book)
-    if not known:
+    if not known and landed:
         files = [row["path"] for row in files_before(lake, session, since)]
     if not known and not files:
         at = dt.datetime.fromtimestamp(since / 1e9, dt.UTC)
