@@ -35,6 +35,8 @@ class Frames:
     def of(cls, tables: Tables) -> Frames:
         return cls({name: frame(name, rows) for name, rows in tables.items()})
 
+    once = False
+
     def rows(self, table: str, view: View, columns: Sequence[str]) -> pl.DataFrame:
         found = self._tables[table]
         return pl.concat([found, found.head(7)])

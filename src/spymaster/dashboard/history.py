@@ -10,6 +10,7 @@ from typing import Any
 
 import polars as pl
 
+from spymaster.contracts.kql import identity
 from spymaster.contracts.stream import SUFFIX
 from spymaster.dashboard.times import empty
 from spymaster.lake import Lake, read
@@ -86,7 +87,10 @@ class LakeSource:
         found = self.lake.scan(name, filters=_session(self.lake, name, *key[1:]))
         frame = pl.from_arrow(found)
         assert isinstance(frame, pl.DataFrame)
-        return frame.select(empty(table).columns) if not frame.is_empty() else empty(table)
+        if frame.is_empty():
+            return empty(table)
+        once = frame.unique(identity(self.lake.table(table)), keep="any", maintain_order=True)
+        return once.select(empty(table).columns)
 
     def _let_go(self) -> None:
         while len(self._used) > self._most:

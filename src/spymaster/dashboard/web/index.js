@@ -1,9 +1,11 @@
 // The terminal: what is looked at, what comes from the server, who draws it.
 import * as address from "./address.js";
 import { Crosshair } from "./crosshair.js";
+import { Drawing } from "./drawing.js";
 import { clock, day } from "./format.js";
 import { press } from "./keys.js";
-import { build, reads } from "./layout.js";
+import { build } from "./layout.js";
+import { Letters } from "./letters.js";
 import { judge, show } from "./screens.js";
 import { Store } from "./store.js";
 import { PALETTES, css } from "./theme.js";
@@ -22,10 +24,6 @@ export class Terminal {
     this.view = new View(this);
     this.crosshair = new Crosshair(this);
     this.pulse = null;
-    this.drawn = null;
-    this.drawings = [];
-    this.changed = new Set();
-    this.drawing = 0;
     this.offset = 0;
     this.panes = [];
     this.system = window.matchMedia("(prefers-color-scheme: dark)");
@@ -36,6 +34,11 @@ export class Terminal {
     this.bars = wire(this);
     show(this, "loading");
     build(this);
+    this.drawing = new Drawing(this);
+    this.letters = new Letters((told, later) => {
+      this.full(told);
+      later.forEach((change) => this.delta(change));
+    });
     this.onTheme = () => this.setTheme(this.state.theme);
     this.system.addEventListener("change", this.onTheme);
     this.onKey = (e) => press(this, e);
@@ -44,9 +47,11 @@ export class Terminal {
     this.sizes.observe(root);
     this.timer = setInterval(() => this.bars.status(), 500);
     if (this.state.paused) this.emit("pause", {});
+    this.letters.first(window.spymasterFirst);
   }
 
   close() {
+    this.drawing.close();
     clearInterval(this.timer);
     this.system.removeEventListener("change", this.onTheme);
     window.removeEventListener("keydown", this.onKey);
@@ -125,8 +130,8 @@ export class Terminal {
       this.panes.filter((p) => p.id === "quality").forEach((p) => this.meta && p.draw());
       judge(this);
     } else if (what === "failed") show(this, "failed", told.reason);
-    else if (what === "full") this.full(told);
-    else if (what === "delta" && this.loaded) this.delta(told);
+    else if (what === "full") this.letters.announce(told);
+    else if (what === "delta" && this.letters.takes(told)) this.delta(told);
   }
 
   full(told) {
@@ -145,7 +150,7 @@ export class Terminal {
     this.bars.draw();
     this.drawAll();
     judge(this);
-    this.painted();
+    this.drawing.painted();
     this.view.askZoomed();
     this.view.refit();
   }
@@ -168,46 +173,30 @@ export class Terminal {
       return;
     }
     this.view.grow();
-    keys.forEach((key) => this.changed.add(key));
-    // Several messages at once are drawn once: a browser that is slow falls behind by one drawing.
-    this.drawing ||= requestAnimationFrame(() => {
-      this.drawing = 0;
-      const changed = [...this.changed];
-      this.changed.clear();
-      if (!this.meta) return;
-      if (this.following) this.view.edge();
-      this.drawAll(changed);
-      judge(this);
-      this.bars.draw();
-      this.view.askZoomed();
-      this.painted();
-    });
+    this.drawing.soon(
+      keys,
+      () => this.following && this.view.edge(),
+      () => {
+        judge(this);
+        this.bars.draw();
+        this.view.askZoomed();
+      },
+    );
   }
 
   // Drawing
 
-  // When what came last is on the screen, by the clock: for whoever measures.
-  painted() {
-    const last = this.last;
-    requestAnimationFrame(() => {
-      const port = new MessageChannel();
-      port.port1.onmessage = () => {
-        this.drawn = { last, at: Date.now(), since: performance.now() };
-        this.drawings.push([last, this.drawn.at]);
-        if (this.drawings.length > 500) this.drawings.shift();
-      };
-      port.port2.postMessage(0);
-    });
+  drawAll() {
+    this.drawing.all();
+    this.drawing.rest();
   }
 
-  drawAll(keys) {
-    this.view.draws();
-    const changed = keys && new Set(keys.map((k) => k.split(":")[0]));
-    for (const pane of this.panes) {
-      if (!changed || reads(pane).some((k) => changed.has(k))) pane.draw();
-      else if (this.charts.includes(pane) && this.following) pane.place();
-    }
-    this.crosshair.again();
+  get drawn() {
+    return this.drawing.drawn;
+  }
+
+  get drawings() {
+    return this.drawing.drawings;
   }
 
   resize() {
@@ -216,8 +205,10 @@ export class Terminal {
       for (const pane of this.panes) {
         if (!pane.chart) continue;
         pane.chart.resize();
-        if (this.meta) pane.draw();
+        if (this.meta) this.drawing.owed.add(pane);
       }
+      this.panes.filter((p) => p.chart && this.meta && !p.hidden).forEach((p) => this.drawing.one(p));
+      this.drawing.rest();
       this.crosshair.again();
     });
   }

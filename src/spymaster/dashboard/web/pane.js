@@ -168,20 +168,26 @@ export class TimePane {
   }
 
   draw() {
-    const option = this.option();
-    this.chart.setOption(option, { replaceMerge: ["series", "xAxis", "yAxis", "grid"] });
+    this.chart.setOption(this.option(), { replaceMerge: ["series", "xAxis", "yAxis", "grid"] });
+    this.placed = this.where();
     this.say("");
   }
 
-  // The same, as far as is zoomed to now.
-  place() {
+  // What is zoomed to, and on which axis.
+  where() {
     const { axis, window } = this.terminal;
+    return [axis.start, axis.end, window.start, window.end].map((ms) => this.x(ms));
+  }
+
+  // What was drawn, as far as is zoomed to now.
+  place() {
+    const where = this.where();
+    if (!this.placed || where.every((x, i) => x === this.placed[i])) return;
+    this.placed = where;
+    const [min, max, startValue, endValue] = where;
     this.chart.setOption({
-      xAxis: (this.chart.getModel().option.xAxis || []).map(() => ({
-        min: this.x(axis.start),
-        max: this.x(axis.end),
-      })),
-      dataZoom: [{ id: "zoom", startValue: this.x(window.start), endValue: this.x(window.end) }],
+      xAxis: (this.chart.getModel().option.xAxis || []).map(() => ({ min, max })),
+      dataZoom: [{ id: "zoom", startValue, endValue }],
     });
   }
 
@@ -211,6 +217,7 @@ export class TimePane {
 
   // The crosshair of another pane, here too: its time, not its price. null: none.
   cross(x) {
+    if (!this.placed) return;
     if (x === null) {
       this.chart.dispatchAction({ type: "updateAxisPointer", currTrigger: "leave" });
       return;
