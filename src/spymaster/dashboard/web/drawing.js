@@ -35,6 +35,12 @@ export class Drawing {
     pane.point(this.terminal.at);
   }
 
+  // Now, if it is in sight.
+  owe(pane) {
+    if (pane.hidden) this.owed.add(pane);
+    else this.one(pane);
+  }
+
   // Everything, or what reads one of these tiles.
   all(keys) {
     const { panes, view, crosshair } = this.terminal;
@@ -43,8 +49,7 @@ export class Drawing {
     for (const pane of panes) {
       if (changed && !reads(pane).some((k) => changed.has(k))) {
         if (view.following && !this.owed.has(pane)) pane.place?.();
-      } else if (pane.hidden) this.owed.add(pane);
-      else this.one(pane);
+      } else this.owe(pane);
     }
     crosshair.again();
   }

@@ -14,6 +14,9 @@ import { View } from "./view.js";
 
 const SHORT = 8 * 60_000;
 
+const fits = (chart) =>
+  chart.getWidth() === chart.getDom().clientWidth && chart.getHeight() === chart.getDom().clientHeight;
+
 export class Terminal {
   constructor(root, settings, emit) {
     this.root = root;
@@ -44,7 +47,7 @@ export class Terminal {
     this.onKey = (e) => press(this, e);
     window.addEventListener("keydown", this.onKey);
     this.sizes = new ResizeObserver(() => this.resize());
-    this.sizes.observe(root);
+    this.panes.forEach((pane) => pane.chart && this.sizes.observe(pane.chart.getDom()));
     this.timer = setInterval(() => this.bars.status(), 500);
     if (this.state.paused) this.emit("pause", {});
     this.letters.first(window.spymasterFirst);
@@ -199,15 +202,14 @@ export class Terminal {
     return this.drawing.drawings;
   }
 
+  // Charts whose room has changed are drawn anew; the browser tells of every one at first, too.
   resize() {
     cancelAnimationFrame(this.resizing);
     this.resizing = requestAnimationFrame(() => {
-      for (const pane of this.panes) {
-        if (!pane.chart) continue;
-        pane.chart.resize();
-        if (this.meta) this.drawing.owed.add(pane);
-      }
-      this.panes.filter((p) => p.chart && this.meta && !p.hidden).forEach((p) => this.drawing.one(p));
+      const moved = this.panes.filter((pane) => pane.chart && !fits(pane.chart));
+      moved.forEach((pane) => pane.chart.resize());
+      if (!moved.length || !this.meta) return;
+      moved.forEach((pane) => this.drawing.owe(pane));
       this.drawing.rest();
       this.crosshair.again();
     });
