@@ -200,3 +200,28 @@ def test_a_killed_engine_shows_as_stale(browser: Browser, start: Start, tmp_path
             look.page.wait_for_timeout(80)
         look.until("spymaster.pulse?.feed === 'live'")
     publisher.close()
+
+
+def test_without_an_ingestor_silence_shows_within_five_seconds(
+    browser: Browser, start: Start, tmp_path: Path
+) -> None:
+    """Bars of 5 s are not late before the sixth; the feed's own topic is silent sooner."""
+    publisher, market = Publisher(at(tmp_path / "root")), Market(names(1))
+    publisher.records()
+    with looking(browser) as look:
+        publisher.publish(market.next())
+        look.open(start().url)
+        for _ in range(3):
+            for _ in range(20):
+                look.page.wait_for_timeout(250)
+                publisher.records()
+            publisher.publish(market.next())
+        look.until("document.querySelector('.sm-status').dataset.kind === 'live'")
+        look.page.wait_for_function(
+            "() => document.querySelector('.sm-status').dataset.kind === 'stale'", timeout=5000
+        )
+        assert "no record comes" in look.page.inner_text(".sm-banner")
+        publisher.records()
+        publisher.publish(market.next())
+        look.until("document.querySelector('.sm-status').dataset.kind === 'live'")
+    publisher.close()

@@ -25,7 +25,7 @@ from spymaster.dashboard.board import Board
 from spymaster.dashboard.history import LakeSource
 from spymaster.dashboard.hub import Hub
 from spymaster.dashboard.live import LiveSource
-from spymaster.dashboard.pulse import pulse
+from spymaster.dashboard.pulse import Cadence, pulse
 from spymaster.dashboard.shelf import Shelf
 from spymaster.dashboard.state import FEATURES, State
 from spymaster.dashboard.tiles import TILES, View, run
@@ -446,14 +446,14 @@ LIVE = {"process": "live", "state": "live", "runs": True, "age_s": 0.4}
 
 
 @pytest.mark.parametrize(
-    ("statuses", "bus", "arrived", "cadence", "feed"),
+    ("statuses", "bus", "arrived", "late", "feed"),
     [
         ([], ("no bus", "none lies here"), 0, 0.0, "no bus"),
         ([], ("live", ""), 0, 0.0, "empty"),
         ([], ("live", ""), NOW - 2 * 10**9, 0.0, "live"),
         ([], ("live", ""), NOW - 4 * 10**9, 0.0, "stale"),
-        ([], ("live", ""), NOW - 7 * 10**9, 5.0, "live"),
-        ([], ("live", ""), NOW - 8 * 10**9, 5.0, "stale"),
+        ([], ("live", ""), NOW - 5 * 10**9, 5.25, "live"),
+        ([], ("live", ""), NOW - 6 * 10**9, 5.25, "stale"),
         ([INGEST, LIVE], ("live", ""), NOW - 60 * 10**9, 5.0, "live"),
         ([{**INGEST, "silent_s": 2.8}, LIVE], ("live", ""), NOW, 5.0, "stale"),
         ([{**INGEST, "age_s": 4.0}, LIVE], ("live", ""), NOW, 5.0, "stale"),
@@ -465,9 +465,29 @@ LIVE = {"process": "live", "state": "live", "runs": True, "age_s": 0.4}
     ],
 )
 def test_how_the_feed_is(
-    statuses: list[dict[str, Any]], bus: tuple[str, str], arrived: int, cadence: float, feed: str
+    statuses: list[dict[str, Any]], bus: tuple[str, str], arrived: int, late: float, feed: str
 ) -> None:
-    assert pulse(statuses, bus, arrived, cadence, 3.0, NOW).feed == feed
+    assert pulse(statuses, bus, arrived, late, 3.0, NOW).feed == feed
+
+
+def test_without_an_ingestor_records_that_stop_are_silence_before_a_bar_is_late() -> None:
+    arrived = NOW - 4 * 10**9
+    for silent_s, feed in ((2.9, "live"), (3.1, "stale")):
+        records = NOW - round(silent_s * 1e9)
+        assert pulse([], ("live", ""), arrived, 5.25, 3.0, NOW, records).feed == feed
+    assert pulse([], ("live", ""), arrived, 5.25, 3.0, NOW).feed == "live"
+
+
+def test_the_next_bar_is_late_a_little_after_the_longest_of_the_last_gaps() -> None:
+    cadence = Cadence()
+    assert cadence.late_s == 0.0
+    for at in (0, 5.0, 10.0, 15.5, 20.0):
+        cadence.heard(NOW + round(at * 1e9))
+    assert cadence.late_s == pytest.approx(5.75)
+    cadence.heard(NOW + 40 * 10**9)
+    assert cadence.late_s == pytest.approx(7.5), "one long gap does not hide the next for a minute"
+    cadence.heard(NOW + 40 * 10**9 + 1)
+    assert cadence.last == NOW + 40 * 10**9, "contracts of one bar count once"
 
 
 def test_a_model_that_waits_is_told() -> None:

@@ -195,7 +195,14 @@ class Hub:
                 for room in self._rooms.values():
                     room.mark(dict.fromkeys(FROM_LAKE, 0))
                 self._turn.set()
-            await asyncio.sleep(self._settings.dashboard.look_s)
+            await asyncio.sleep(self._until_late())
+
+    def _until_late(self) -> float:
+        """Seconds to the next look: at once when a bar is late by then."""
+        limits, now = self._settings.dashboard, time.time_ns()
+        heard = [self.live.heard(room.state.underlier) for room in self._rooms.values()]
+        due = [max(limits.stale_s, late) - (now - at) / 1e9 for at, late in heard if at]
+        return min([limits.look_s, *(s + 0.01 for s in due if s > 0)])
 
     def _pulse(self, state: State) -> dict[str, Any]:
         """How the feed of a state's underlier is; {} before the first look."""
@@ -203,7 +210,8 @@ class Hub:
             return {}
         bus = (self.live.state, self.live.reason)
         stale_s, heard = self._settings.dashboard.stale_s, self.live.heard(state.underlier)
-        return pulse(self._statuses, bus, *heard, stale_s, time.time_ns()).told()
+        now = time.time_ns()
+        return pulse(self._statuses, bus, *heard, stale_s, now, self.live.records).told()
 
     async def _work(self, call: Callable[..., T], *given: Any) -> T:
         return await self._loop.run_in_executor(self._worker, call, *given)
