@@ -31,7 +31,8 @@ Frames = Callable[[str], pl.DataFrame]
 _GROWS = ("candles", "bars", "lines", "heatmap")
 #: Minutes that are seen at most -> seconds of a bar that then is drawn well.
 _SUITS = ((50, "5"), (150, "15"), (720, "60"), (float("inf"), "300"))
-FEATURE, MOVERS = "feature", "movers"
+FEATURE, MOVERS, ALERTS = "feature", "movers", "alerts"
+_EVER = 2**62
 #: So many states are kept as they were told.
 _STATES = 4
 
@@ -220,6 +221,8 @@ class Board:
         contracts = seen.contracts if tile.id == FEATURE else seen.main
         if tile.kind in ("table", "curve"):
             contracts = ()
+        if tile.id == ALERTS:  # of a feed's silence they are told by another clock, at any time
+            end = _EVER
         # What a model says of the last bar is of its very end.
         view = View(start, max(end, start + BAR_NS) + 1, seen.underlier, contracts, values)
         frames = self._frame(seen.state, seen.underlier, seen.date)

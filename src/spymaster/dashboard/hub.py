@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeVar
 
 from spymaster.dashboard.board import Board
+from spymaster.dashboard.history import ALERTS
 from spymaster.dashboard.live import LiveSource
 from spymaster.dashboard.pulse import pulse
 from spymaster.dashboard.state import State
@@ -66,6 +67,7 @@ class Hub:
         self._turn = asyncio.Event()
         self._worker = ThreadPoolExecutor(1, "dashboard")
         self._statuses: Sequence[Mapping[str, Any]] | None = None
+        self._alerts = -1
         self._tasks: list[asyncio.Task[None]] = []
 
     # Clients
@@ -190,12 +192,26 @@ class Hub:
                             client.tell("pulse", said)
             except Exception:
                 log.exception("how the feed is cannot be told")
+            await self._look_for_alerts()
             if time.monotonic() >= again:
                 again = time.monotonic() + _FROM_LAKE_S
                 for room in self._rooms.values():
                     room.mark(dict.fromkeys(FROM_LAKE, 0))
                 self._turn.set()
             await asyncio.sleep(self._until_late())
+
+    async def _look_for_alerts(self) -> None:
+        """They are published in the lake alone: whoever watches commits every few seconds."""
+        try:
+            version = await self._work(self.board.history.version, ALERTS)
+        except Exception:
+            log.exception("alerts cannot be looked for")
+            return
+        if version != self._alerts:
+            self._alerts = version
+            for room in self._rooms.values():
+                room.mark({ALERTS: 0})
+            self._turn.set()
 
     def _until_late(self) -> float:
         """Seconds to the next look: at once when a bar is late by then."""

@@ -3,11 +3,12 @@ import { featureBands, healthBands, scoreBands } from "./bands.js";
 import { escape, number } from "./format.js";
 import { HeatPane } from "./heat.js";
 import { LinesPane } from "./lines.js";
+import { SEVERITIES, alertTitle } from "./overlays.js";
 import { PricePane } from "./price.js";
 import { Calibration, Health, Ladder, TableCard } from "./side.js";
 
 const READS = {
-  price: ["price", "trades", "levels", "episodes", "anomaly_table"],
+  price: ["price", "trades", "levels", "episodes", "anomaly_table", "alerts"],
   features: ["feature", "anomalies"],
   scores: ["scores"],
   heatmap: ["heatmap", "price"],
@@ -55,6 +56,15 @@ export function build(t) {
         what: { write: (v) => escape(v) },
         value: { num: true, unit: "" },
         score: { ...signed, unit: "" } },
+      { most: 12, click: (i, rows) => t.view.goTo(rows.at[i], rows.contract_id[i]) }),
+    new TableCard(t, slot(side), "alerts", "Alerts",
+      { at: { write(v) { return this.time(v); } },
+        subject: { write: (v) => `<b>${escape(v)}</b>` },
+        rule: {
+          write: (v, i, rows) =>
+            `<b class="${SEVERITIES[rows.severity[i]]}" title="${escape(alertTitle(rows, i))}">${escape(v)}</b>`,
+        },
+        value: { num: true, unit: "" } },
       { most: 12, click: (i, rows) => t.view.goTo(rows.at[i], rows.contract_id[i]) }),
     new Calibration(t, slot(side), "calibration", "Scores against outcomes"),
     new Health(t, slot(side), "quality", "Feed health"),

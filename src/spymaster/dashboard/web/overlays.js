@@ -1,4 +1,4 @@
-// What lies over the price: levels, episodes, anomalies. Shapes for what is zoomed to.
+// What lies over the price: levels, episodes, anomalies, alerts. Shapes for what is zoomed to.
 import { number, words } from "./format.js";
 import { lower } from "./store.js";
 
@@ -130,4 +130,57 @@ export function marks(pane) {
     silent: true,
     z: 5,
   };
+}
+
+// How bad an alert is -> the colour's name.
+export const SEVERITIES = { info: "dim", warning: "amber", critical: "down" };
+const FLAG = 14;
+
+export function alertTitle(rows, i) {
+  return `${rows.severity[i]}: ${rows.what[i]} ${rows.condition[i]}`;
+}
+
+// Alerts of this contract and of the whole underlier: a flag at the foot of the bar that they were
+// given at; of one bar above each other.
+export function alerts(pane, area, at) {
+  const t = pane.terminal;
+  const c = pane.colours;
+  const rows = t.store.rows("alerts");
+  const xs = pane.price.at || [];
+  const taken = new Map();
+  const shapes = [];
+  (rows.at || []).forEach((ms, i) => {
+    if (rows.contract_id[i] && rows.contract_id[i] !== t.main) return;
+    const bar = rows.clock[i] === "wall" ? ms : xs[lower(xs, ms) - 1];
+    if (bar === undefined) return;
+    const [x] = at(pane.x(bar), 0);
+    if (x < area.x || x > area.x + area.width) return;
+    const place = taken.get(Math.round(x)) || 0;
+    taken.set(Math.round(x), place + 1);
+    const y = area.y + area.height - 3 - place * (FLAG + 1);
+    const colour = c[{ ...SEVERITIES, info: "accent" }[rows.severity[i]]];
+    if (!place) {
+      shapes.push({
+        type: "line",
+        shape: { x1: x, y1: area.y, x2: x, y2: y - FLAG },
+        style: { stroke: colour, lineWidth: 1, lineDash: [2, 4], opacity: 0.6 },
+      });
+    }
+    shapes.push(
+      {
+        type: "rect",
+        shape: { x: x - FLAG / 2, y: y - FLAG, width: FLAG, height: FLAG, r: 2 },
+        style: { fill: colour },
+      },
+      {
+        type: "text",
+        style: {
+          text: "!", x, y: y - FLAG / 2, fill: c.panel, font: "bold 11px Roboto, sans-serif",
+          textAlign: "center", textVerticalAlign: "middle",
+        },
+      },
+    );
+  });
+  pane.flags = shapes.filter((s) => s.type === "rect").length;
+  return shapes;
 }

@@ -1,6 +1,6 @@
 // The price: candles of the first contract, volume below them, what lies over them.
 import { number } from "./format.js";
-import { episodes, levels, marks } from "./overlays.js";
+import { alerts, episodes, levels, marks } from "./overlays.js";
 import { LEFT, RIGHT, TimePane } from "./pane.js";
 import { lower } from "./store.js";
 
@@ -91,6 +91,7 @@ export class PricePane extends TimePane {
         },
         this.custom("episodes", (area, at) => episodes(this, area, at), 1),
         this.custom("levels", (area, at) => levels(this, area, at), 4),
+        this.custom("alerts", (area, at) => alerts(this, area, at), 6),
         marks(this),
         bar("Bought", "buy", c.up),
         bar("Sold", "sell", c.down),
