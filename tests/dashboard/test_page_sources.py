@@ -6,9 +6,10 @@ import asyncio
 import datetime as dt
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 import polars as pl
@@ -34,6 +35,7 @@ from spymaster.lake import Lake
 from spymaster.settings import DashboardSettings, Settings
 from tests.dashboard.feed import Market, Publisher, names
 
+T = TypeVar("T")
 TABLE = Table(
     "gold.small",
     "A small table.",
@@ -286,6 +288,12 @@ class Looker:
         return [t["meta"] for w, t in self.said if w in ("full", "delta") and t["meta"]]
 
 
+def on_a_loop(work: Coroutine[Any, Any, T]) -> T:
+    """On a thread of its own: the browser's loop holds this one."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(lambda: asyncio.run(work)).result()
+
+
 async def soon(true: Callable[[], bool]) -> None:
     """Wait for another thread, on an event loop."""
     async with asyncio.timeout(60):
@@ -330,7 +338,7 @@ def test_a_page_stays_with_the_market_that_it_shows(tmp_path: Path) -> None:
         await hub.stop()
         return one, two
 
-    one, two = asyncio.run(shown())
+    one, two = on_a_loop(shown())
     assert {m["underlier"] for m in one.metas()} == {"ES"}
     assert {m["underlier"] for m in two.metas()} == {"NQ"}
     publisher.close()
@@ -375,7 +383,7 @@ def test_a_certificate_comes_to_an_open_page_and_a_change_that_failed_is_told_ag
         await made.stop()
         return look
 
-    look = asyncio.run(shown())
+    look = on_a_loop(shown())
     assert len(failed) == 1
     assert look.metas()[0]["underlier"] == "ES"
     publisher.close()
@@ -426,6 +434,8 @@ def test_the_board_tells_what_the_tiles_say(tmp_path: Path) -> None:
         assert seen.main == ("ES.FUT.202403",)
 
         class All:
+            once = True
+
             def rows(self, table: str, view: View, columns: Any) -> pl.DataFrame:
                 return source.frame(table)
 

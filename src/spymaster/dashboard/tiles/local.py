@@ -103,7 +103,7 @@ class _Evaluation:
                 theirs = self.of(right, (want & right.columns.keys()) | set(on))
                 theirs = theirs.select([n for n in right.columns if n in want | set(on)])
                 ours = ours.select([n for n in left.columns if n in want | set(on)])
-                return ours.join(theirs, on=list(on), how=how)
+                return ours.join(theirs, on=list(on), how=how, maintain_order="left_right")
             case Sort(source, by):
                 rows = self.of(source, want | {n for n, _ in by})
                 names, descending = [n for n, _ in by], [d for _, d in by]
