@@ -2,6 +2,9 @@
 import { reads } from "./layout.js";
 
 const SOON_MS = 500;
+const NEAR_PX = 40;
+
+const below = (el) => el.getBoundingClientRect().top > window.innerHeight + NEAR_PX;
 
 export class Drawing {
   constructor(terminal) {
@@ -10,7 +13,7 @@ export class Drawing {
     this.changed = new Set();
     this.drawn = null;
     this.drawings = [];
-    this.sight = new IntersectionObserver((seen) => this.saw(seen), { rootMargin: "40px" });
+    this.sight = new IntersectionObserver((seen) => this.saw(seen), { rootMargin: `${NEAR_PX}px` });
     terminal.panes.forEach((pane) => this.sight.observe(pane.el));
   }
 
@@ -37,7 +40,8 @@ export class Drawing {
 
   // Now, if it is in sight.
   owe(pane) {
-    if (pane.hidden) this.owed.add(pane);
+    // Before the browser has told, by where it stands: what is above it may just have grown.
+    if (pane.hidden ?? below(pane.el)) this.owed.add(pane);
     else this.one(pane);
   }
 
