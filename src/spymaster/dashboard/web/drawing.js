@@ -90,9 +90,10 @@ export class Drawing {
 
   // What is out of sight, a pane at a time.
   rest() {
-    if (!this.owed.size) return;
-    cancelIdleCallback(this.idle);
+    // One that waits is left to: bars that come fast must not put it off for ever.
+    if (!this.owed.size || this.idle) return;
     this.idle = requestIdleCallback(() => {
+      this.idle = 0;
       const [pane] = this.owed;
       if (pane && this.terminal.meta) this.one(pane);
       this.rest();
