@@ -139,10 +139,10 @@ class Studio:
             look.open(url)
             look.until("spymaster.pulse?.feed === 'stale'")
             save(look, "stale")
-            look.ask(
-                "{ spymaster.store.clear(); spymaster.pulse = null; spymaster.loaded = false; "
-                "spymaster.judge(); spymaster.show('loading'); spymaster.take = () => {}; }"
-            )
+        with looking(self.browser) as look:
+            look.page.route("**/told/*", lambda route: None)
+            look.page.goto(url)
+            look.until("window.spymaster?.pulse")
             save(look, "loading")
 
 

@@ -169,6 +169,60 @@ def test_a_contract_is_forgotten_with_its_session() -> None:
     assert memory.see(bar(5 * day, 5.0, "2024-01-13", contract_id="ES.FUT.5")) == []
 
 
+HOUR = 720  #: bars
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 30)), max_size=30),
+    st.lists(st.tuples(st.sampled_from("xyz"), st.integers(0, 30)), max_size=30),
+    st.randoms(use_true_random=False),
+)
+def test_who_is_forgotten_is_the_same_however_partitions_are_read(
+    one: list[tuple[str, int]], two: list[tuple[str, int]], r: Any
+) -> None:
+    """Subjects of two partitions: whatever the order between those, and wherever it was ended."""
+    rule = Rule("r", RuleSettings(what="ofi", value=1, cool_down_s=10 * 86_400))
+    lanes: list[list[Reading]] = []
+    for partition, steps in enumerate((one, two)):
+        n, lane = 0, []
+        for subject, hours in steps:
+            n += 1 + hours * HOUR
+            lane.append(replace(bar(n, 5.0, contract_id=subject), partition=partition))
+        lanes.append(lane)
+
+    def run(order: list[int], restarts: bool) -> tuple[list[Any], Any]:
+        memory, found, at = Memory([rule]), [], [0, 0]
+        for p in order:
+            found += memory.see(lanes[p][at[p]])
+            at[p] += 1
+            if restarts and r.random() < 0.2:
+                memory.forget()
+                told = json.loads(json.dumps(memory.to_json()))
+                memory = Memory([rule])
+                memory.restore(told)
+        kept = memory.to_json()
+        assert kept["last"].keys() == kept["watches"]["r"]["of"].keys()
+        return sorted((a["subject"], a["at"]) for a in found), sorted(kept["last"])
+
+    plain = [0] * len(one) + [1] * len(two)
+    mixed = list(plain)
+    r.shuffle(mixed)
+    assert run(plain, False) == run(mixed, True)
+
+
+def test_a_subject_is_let_go_of_after_a_day_of_the_feeds_time() -> None:
+    memory = Memory([Rule("r", RuleSettings(what="ofi", value=1, cool_down_s=7 * 86_400))])
+    assert memory.see(bar(0, 5.0, contract_id="gone"))
+    assert memory.see(bar(1, 5.0, contract_id="stays"))
+    for n in range(HOUR, 25 * HOUR + 1, HOUR):
+        assert memory.see(bar(n, 0.0, contract_id="stays")) == []
+    kept = memory.to_json()
+    assert set(kept["last"]) == set(kept["watches"]["r"]["of"]) == {"stays"}
+    assert memory.see(bar(26 * HOUR, 5.0, contract_id="stays")) == [], "its cool-down goes on"
+    assert memory.see(bar(26 * HOUR, 5.0, contract_id="gone")), "it begins with nothing"
+
+
 def test_a_replays_bars_have_no_lag() -> None:
     assert lag_s(OPEN, OPEN + 2_500_000_000) == 2.5
     assert lag_s(OPEN, OPEN + 10**18) is None

@@ -194,7 +194,7 @@ class Publisher:
         self.bus: Bus = open_bus(settings)
         for topic in ("features_gold", "inference_scores", "inference_errors"):
             self.bus.create(topic, settings.bus.partitions)
-        self._partitions = settings.bus.partitions
+        self._partitions, self._raw = settings.bus.partitions, False
         self._producer = self.bus.producer("test")
 
     def publish(self, told: Sequence[Told] | Iterator[Told]) -> None:
@@ -213,6 +213,14 @@ class Publisher:
         """A message on features_gold, whatever it says."""
         kinds = {"kind": kind}
         self._producer.publish("features_gold", orjson.dumps(value), partition=0, headers=kinds)
+        self._producer.flush()
+
+    def records(self) -> None:
+        """A message on the feed's own topic, which the page does not read."""
+        if not self._raw:
+            self.bus.create("mbo_raw", self._partitions)
+            self._raw = True
+        self._producer.publish("mbo_raw", b"{}", partition=0, headers={"kind": "mark"})
         self._producer.flush()
 
     def close(self) -> None:

@@ -108,6 +108,7 @@ class Looking:
 
     def series(self, pane: str, name: str) -> list[list[Any]]:
         """The numbers of a chart's series, as the chart itself has them."""
+        self.ask("spymaster.drawing.finish()")
         found = self.ask(
             f"spymaster.panes.find((p) => p.id === '{pane}').chart.getOption().series"
             f".find((s) => s.id === '{name}')?.data"

@@ -35,6 +35,8 @@ class Frames:
     def of(cls, tables: Tables) -> Frames:
         return cls({name: frame(name, rows) for name, rows in tables.items()})
 
+    once = False
+
     def rows(self, table: str, view: View, columns: Sequence[str]) -> pl.DataFrame:
         found = self._tables[table]
         return pl.concat([found, found.head(7)])
@@ -67,6 +69,8 @@ def drawn(r: random.Random, most: int = 24) -> Tables:
     }
     for i in range(r.randint(0, most)):
         _vector(r, r.choice(episodes), i, tables)
+    own = random.Random(len(tables["gold.setup_vectors"]))
+    tables["gold.alerts_stream"] = [_alert(own) for _ in range(own.randint(0, most))]
     return {name: _once(name, rows) for name, rows in tables.items()}
 
 
@@ -197,6 +201,15 @@ def _gap(r: random.Random) -> Row:
         from_ts=start,
         to_ts=start + r.randint(0, 10**6) * 1000,
     )
+
+
+def _alert(r: random.Random) -> Row:
+    whose = _whose(r)
+    at = opening(whose["session_date"]) + r.randint(1, 31) * BAR
+    subject = r.choice([whose["contract_id"], whose["underlier"]])
+    contract = whose["contract_id"] if subject == whose["contract_id"] else None
+    known = {**whose, "contract_id": contract}
+    return _row(r, "gold.alerts_stream", **known, subject=subject, at=at, began_at=at - BAR)
 
 
 def _certificate(r: random.Random, i: int) -> Row:

@@ -134,7 +134,10 @@ def test_a_bar_costs_a_message_of_some_kilobytes(
 ) -> None:
     with looking(browser) as look:
         look.open(dashboard)
-        whole = max(look.received)
+        whole = look.ask(
+            "performance.getEntriesByType('resource').find((r) => r.name.includes('/told/'))"
+            ".decodedBodySize"
+        )
         look.until("spymaster.pulse")
         look.page.wait_for_timeout(1500)
         look.received.clear()

@@ -18,8 +18,10 @@ import httpx
 import pytest
 from playwright.sync_api import Browser
 
+from spymaster.alerts.loop import Alerting
 from spymaster.contracts import TABLES
 from spymaster.lake import Lake
+from spymaster.settings import Settings
 from tests.dashboard.feed import DATE, Market, Publisher, at, names
 from tests.dashboard.running import Running, looking
 
@@ -200,3 +202,83 @@ def test_a_killed_engine_shows_as_stale(browser: Browser, start: Start, tmp_path
             look.page.wait_for_timeout(80)
         look.until("spymaster.pulse?.feed === 'live'")
     publisher.close()
+
+
+def test_without_an_ingestor_silence_shows_within_five_seconds(
+    browser: Browser, start: Start, tmp_path: Path
+) -> None:
+    """Bars of 5 s are not late before the sixth; the feed's own topic is silent sooner."""
+    publisher, market = Publisher(at(tmp_path / "root")), Market(names(1))
+    publisher.records()
+    with looking(browser) as look:
+        publisher.publish(market.next())
+        look.open(start().url)
+        for _ in range(3):
+            for _ in range(20):
+                look.page.wait_for_timeout(250)
+                publisher.records()
+            publisher.publish(market.next())
+        look.until("document.querySelector('.sm-status').dataset.kind === 'live'")
+        look.page.wait_for_function(
+            "() => document.querySelector('.sm-status').dataset.kind === 'stale'", timeout=5000
+        )
+        assert "no record comes" in look.page.inner_text(".sm-banner")
+        publisher.records()
+        publisher.publish(market.next())
+        look.until("document.querySelector('.sm-status').dataset.kind === 'live'")
+    publisher.close()
+
+
+def test_an_alert_in_the_table_is_on_the_page_live_and_from_the_lake(
+    browser: Browser, start: Start, tmp_path: Path
+) -> None:
+    rule = {"what": "ofi", "value": 5000.0, "severity": "critical"}
+    settings = Settings.load(root=str(tmp_path / "root"), alerts={"rule": {"flood": rule}})
+    publisher, market = Publisher(settings), Market(names(2))
+    publisher.publish(list(market.bars(30)))
+    running = start()
+    with looking(browser) as look, Alerting(settings, commit_s=0.2) as watching:
+        watching.start()
+        look.open(running.url)
+        look.until("document.querySelector('[data-pane=alerts] .sm-body').innerText.length")
+        told = market.next()
+        (bar,) = [r for _, kind, r in told if kind == "series" and r["contract_id"] == names(1)[0]]
+        bar["ofi"] = 5001
+        publisher.publish(told)
+        row = "[data-pane=alerts] tbody tr:has-text('flood')"
+        look.page.wait_for_selector(row)
+        watching.stop()
+        watching.join()
+        (stored,) = [
+            r
+            for r in Lake(settings.root).scan("gold.alerts_stream").to_pylist()
+            if r["rule"] == "flood"
+        ]
+        assert stored["at"] == bar["bar_end"]
+        shown = look.page.inner_text(row)
+        assert names(1)[0] in shown
+        assert "5,001" in shown
+        when = dt.datetime.fromtimestamp(stored["at"] // 10**9, dt.UTC)
+        assert look.page.get_attribute(f"{row} >> time", "title") == f"{when:%Y-%m-%d %H:%M:%S} UTC"
+        alerts = look.ask("spymaster.store.rows('alerts')")
+        mine = sum(c in (None, names(1)[0]) for c in alerts["contract_id"])
+        assert look.ask("spymaster.price.flags") == mine
+        look.page.click(row)
+        look.until(f"Math.abs((spymaster.window.start + spymaster.window.end) / 2 - "
+                   f"{stored['at'] // 10**6}) < 60000 || !spymaster.following")  # fmt: skip
+        assert look.ask("spymaster.price.flags") >= 1
+    publisher.close()
+    # The same row, of a session that only the lake has.
+    shutil.rmtree(tmp_path / "root" / "bus")
+    shutil.rmtree(tmp_path / "root" / "run", ignore_errors=True)
+    running.stop()
+    rows = [
+        {**r, "session_date": DATE}
+        for topic, kind, r in Market(names(2)).bars(31)
+        if kind == "series"
+    ]
+    Lake(settings.root).append_rows("gold.feature_series_stream", rows, ("test", 1))
+    with looking(browser) as look:
+        look.open(f"{start().url}?s={DATE}&u=ES")
+        look.page.wait_for_selector(row)
+        assert "5,001" in look.page.inner_text(row)

@@ -6,9 +6,10 @@ import asyncio
 import datetime as dt
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 import polars as pl
@@ -25,7 +26,7 @@ from spymaster.dashboard.board import Board
 from spymaster.dashboard.history import LakeSource
 from spymaster.dashboard.hub import Hub
 from spymaster.dashboard.live import LiveSource
-from spymaster.dashboard.pulse import pulse
+from spymaster.dashboard.pulse import Cadence, pulse
 from spymaster.dashboard.shelf import Shelf
 from spymaster.dashboard.state import FEATURES, State
 from spymaster.dashboard.tiles import TILES, View, run
@@ -34,6 +35,7 @@ from spymaster.lake import Lake
 from spymaster.settings import DashboardSettings, Settings
 from tests.dashboard.feed import Market, Publisher, names
 
+T = TypeVar("T")
 TABLE = Table(
     "gold.small",
     "A small table.",
@@ -286,6 +288,12 @@ class Looker:
         return [t["meta"] for w, t in self.said if w in ("full", "delta") and t["meta"]]
 
 
+def on_a_loop(work: Coroutine[Any, Any, T]) -> T:
+    """On a thread of its own: the browser's loop holds this one."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(lambda: asyncio.run(work)).result()
+
+
 async def soon(true: Callable[[], bool]) -> None:
     """Wait for another thread, on an event loop."""
     async with asyncio.timeout(60):
@@ -330,7 +338,7 @@ def test_a_page_stays_with_the_market_that_it_shows(tmp_path: Path) -> None:
         await hub.stop()
         return one, two
 
-    one, two = asyncio.run(shown())
+    one, two = on_a_loop(shown())
     assert {m["underlier"] for m in one.metas()} == {"ES"}
     assert {m["underlier"] for m in two.metas()} == {"NQ"}
     publisher.close()
@@ -375,7 +383,7 @@ def test_a_certificate_comes_to_an_open_page_and_a_change_that_failed_is_told_ag
         await made.stop()
         return look
 
-    look = asyncio.run(shown())
+    look = on_a_loop(shown())
     assert len(failed) == 1
     assert look.metas()[0]["underlier"] == "ES"
     publisher.close()
@@ -426,6 +434,8 @@ def test_the_board_tells_what_the_tiles_say(tmp_path: Path) -> None:
         assert seen.main == ("ES.FUT.202403",)
 
         class All:
+            once = True
+
             def rows(self, table: str, view: View, columns: Any) -> pl.DataFrame:
                 return source.frame(table)
 
@@ -446,14 +456,14 @@ LIVE = {"process": "live", "state": "live", "runs": True, "age_s": 0.4}
 
 
 @pytest.mark.parametrize(
-    ("statuses", "bus", "arrived", "cadence", "feed"),
+    ("statuses", "bus", "arrived", "late", "feed"),
     [
         ([], ("no bus", "none lies here"), 0, 0.0, "no bus"),
         ([], ("live", ""), 0, 0.0, "empty"),
         ([], ("live", ""), NOW - 2 * 10**9, 0.0, "live"),
         ([], ("live", ""), NOW - 4 * 10**9, 0.0, "stale"),
-        ([], ("live", ""), NOW - 7 * 10**9, 5.0, "live"),
-        ([], ("live", ""), NOW - 8 * 10**9, 5.0, "stale"),
+        ([], ("live", ""), NOW - 5 * 10**9, 5.25, "live"),
+        ([], ("live", ""), NOW - 6 * 10**9, 5.25, "stale"),
         ([INGEST, LIVE], ("live", ""), NOW - 60 * 10**9, 5.0, "live"),
         ([{**INGEST, "silent_s": 2.8}, LIVE], ("live", ""), NOW, 5.0, "stale"),
         ([{**INGEST, "age_s": 4.0}, LIVE], ("live", ""), NOW, 5.0, "stale"),
@@ -465,9 +475,29 @@ LIVE = {"process": "live", "state": "live", "runs": True, "age_s": 0.4}
     ],
 )
 def test_how_the_feed_is(
-    statuses: list[dict[str, Any]], bus: tuple[str, str], arrived: int, cadence: float, feed: str
+    statuses: list[dict[str, Any]], bus: tuple[str, str], arrived: int, late: float, feed: str
 ) -> None:
-    assert pulse(statuses, bus, arrived, cadence, 3.0, NOW).feed == feed
+    assert pulse(statuses, bus, arrived, late, 3.0, NOW).feed == feed
+
+
+def test_without_an_ingestor_records_that_stop_are_silence_before_a_bar_is_late() -> None:
+    arrived = NOW - 4 * 10**9
+    for silent_s, feed in ((2.9, "live"), (3.1, "stale")):
+        records = NOW - round(silent_s * 1e9)
+        assert pulse([], ("live", ""), arrived, 5.25, 3.0, NOW, records).feed == feed
+    assert pulse([], ("live", ""), arrived, 5.25, 3.0, NOW).feed == "live"
+
+
+def test_the_next_bar_is_late_a_little_after_the_longest_of_the_last_gaps() -> None:
+    cadence = Cadence()
+    assert cadence.late_s == 0.0
+    for at in (0, 5.0, 10.0, 15.5, 20.0):
+        cadence.heard(NOW + round(at * 1e9))
+    assert cadence.late_s == pytest.approx(5.75)
+    cadence.heard(NOW + 40 * 10**9)
+    assert cadence.late_s == pytest.approx(7.5), "one long gap does not hide the next for a minute"
+    cadence.heard(NOW + 40 * 10**9 + 1)
+    assert cadence.last == NOW + 40 * 10**9, "contracts of one bar count once"
 
 
 def test_a_model_that_waits_is_told() -> None:

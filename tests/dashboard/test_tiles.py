@@ -73,6 +73,8 @@ def test_a_source_is_asked_for_the_columns_it_takes_and_no_vector() -> None:
     asked: dict[str, set[str]] = {}
 
     class Asked:
+        once = False
+
         def rows(self, table: str, view: View, columns: list[str]) -> pl.DataFrame:
             asked.setdefault(table, set()).update(columns)
             return nothing(table).select(columns)

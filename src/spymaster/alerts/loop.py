@@ -6,9 +6,8 @@ import time
 import uuid
 from collections.abc import Callable
 from contextlib import ExitStack
-from threading import Event, Thread
-from types import TracebackType
-from typing import Any, Self
+from threading import Event
+from typing import Any
 
 from spymaster.alerts.reading import FIGURES, Reading
 from spymaster.alerts.rule import Rule, rules_of
@@ -19,8 +18,8 @@ from spymaster.engines.lease import Lease
 from spymaster.engines.stream.anew import begin_anew
 from spymaster.engines.stream.committer import Pipeline, committed_offsets
 from spymaster.engines.stream.epoch_loop import EpochLoop
-from spymaster.engines.stream.report import StatusFile
 from spymaster.engines.stream.start import Start
+from spymaster.engines.stream.threads import Threads
 from spymaster.errors import ContractError
 from spymaster.lake import Lake
 from spymaster.settings import Settings
@@ -74,6 +73,11 @@ class AlertLoop:
         self._work = AlertWork(settings, self.lake, rules, now, self.counters, tell, ANEW)
 
     @property
+    def status_file(self) -> str:
+        """The name of its status file."""
+        return status_of(self.topic)
+
+    @property
     def holds_lease(self) -> bool:
         """It is, or was, the one loop of its topic."""
         return bool(self._loop.state)
@@ -117,80 +121,34 @@ class AlertLoop:
         }
 
 
-class Alerting:
-    """Every loop that the rules need, each in a thread. As a context manager it ends them.
+class Alerting(Threads[AlertLoop]):
+    """Every loop that the rules need, each in a thread; where one fails all end.
 
     Raises ContractError when no rule is enabled. `how`: what each `AlertLoop` is told.
     """
 
     def __init__(self, settings: Settings, *, fresh: bool = False, **how: Any) -> None:
-        self._settings = settings
-        self._stack = ExitStack()
-        self._stop, self._drain = Event(), Event()
-        self._errors: list[BaseException] = []
-        self.loops: list[AlertLoop] = []
+        stack = ExitStack()
+        loops: list[AlertLoop] = []
         for topic, figures in FIGURES.items():
             rules = rules_of(settings.alerts.rule, figures)
             if rules:
-                bus = self._stack.enter_context(open_bus(settings))
-                self.loops.append(AlertLoop(settings, bus, topic, rules, **how))
-        if not self.loops:
+                bus = stack.enter_context(open_bus(settings))
+                loops.append(AlertLoop(settings, bus, topic, rules, **how))
+        if not loops:
             raise ContractError(
                 "alerts: no rule is enabled. Enable one in the settings: "
                 "[alerts.rule.ofi_spike] enabled = true; spymaster alerts --list shows them."
             )
         if fresh:
-            begin_anew(self.loops)
-        self._threads = [
-            Thread(target=self._run, args=(loop,), name=loop.group, daemon=True)
-            for loop in self.loops
-        ]
+            begin_anew(loops)
+        super().__init__(settings.root, loops, stack)
 
-    def start(self) -> None:
-        """Begin to watch."""
-        for thread in self._threads:
-            thread.start()
+    def start(self, failed: Callable[[BaseException], object] = lambda error: None) -> None:
+        """Begin to watch; `failed` hears what ends it."""
 
-    def stop(self) -> None:
-        """Ask every loop to commit and end."""
-        self._stop.set()
-
-    def drain(self) -> None:
-        """Ask every loop to see what is there, and end."""
-        self._drain.set()
-
-    def join(self) -> None:
-        """Return when every loop has ended; raises what ended one of them."""
-        for thread in self._threads:
-            while thread.is_alive():
-                thread.join(0.1)  # a signal must be heard meanwhile
-        if self._errors:
-            raise self._errors[0]
-
-    def told(self) -> list[dict[str, Any]]:
-        """How each loop is."""
-        return [{"pipeline": loop.group, **loop.status()} for loop in self.loops]
-
-    def _run(self, loop: AlertLoop) -> None:
-        file, root = status_of(loop.topic), self._settings.root
-        try:
-            with StatusFile(root, file, loop.status, lambda: loop.holds_lease, loop.group):
-                loop.run(self._stop, self._drain)
-        except BaseException as error:
-            self._errors.append(error)
+        def ends(error: BaseException) -> None:
+            failed(error)
             self.stop()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
-        for thread in self._threads:
-            if thread.ident is not None:
-                thread.join()
-        self._stack.close()
+        super().start(ends)

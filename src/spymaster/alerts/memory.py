@@ -12,6 +12,8 @@ from spymaster.alerts.watch import Watch
 
 #: Sessions of an underlier that may still get rows.
 SESSIONS = 2
+#: A subject that was not heard of for so long is let go of; it is looked for once an hour.
+_FORGOTTEN_NS, _HOUR_NS = 86_400 * 10**9, 3_600 * 10**9
 
 
 @dataclass
@@ -20,8 +22,7 @@ class Last:
 
     end: int
     identities: list[str]
-    underlier: str = ""
-    session_date: str = ""
+    lane: str = ""
 
     def is_new(self, r: Reading) -> bool:
         """Whether a reading has not come before; takes it if so."""
@@ -29,22 +30,28 @@ class Last:
             return False
         if r.end > self.end:
             self.end, self.identities = r.end, []
-            self.underlier, self.session_date = r.underlier, r.session_date
+            self.lane = _lane(r)
         self.identities.append(r.identity)
         return True
 
 
 class Memory:
-    """Readings in, alerts out; everything that they depend on."""
+    """Readings in, alerts out; everything that they depend on.
+
+    A subject that was not heard of for a day is let go of. What a day is says the feed, of each
+    underlier in each partition: there messages have one order, however a topic is read.
+    """
 
     def __init__(self, rules: Iterable[Rule]) -> None:
         self._rules = list(rules)
         self._last: dict[str, Last] = {}
         self._watches: dict[str, dict[str, Watch]] = {rule.name: {} for rule in self._rules}
         self._sessions: dict[str, list[str]] = {}
+        self._hours: dict[str, int] = {}  # lane -> the feed's hour
 
     def see(self, r: Reading) -> list[dict[str, Any]]:
         """The alerts of one more reading."""
+        self._let_go(_lane(r), r.end)
         if not self._last.setdefault(r.subject, Last(r.end - 1, [])).is_new(r):
             return []
         sessions = self._sessions.setdefault(r.underlier, [])
@@ -73,18 +80,25 @@ class Memory:
             for date in sorted(dates)[:-SESSIONS]:
                 dates.remove(date)
                 over.append({"session_date": date, "underlier": underlier})
-                gone = (underlier, date)
-                self._last = {
-                    s: x for s, x in self._last.items() if (x.underlier, x.session_date) != gone
-                }
         return over
+
+    def _let_go(self, lane: str, now: int) -> None:
+        """Forget the subjects of a lane that are silent for a day at a time of the feed, ns UTC."""
+        hour = now // _HOUR_NS
+        if self._hours.get(lane) == hour:
+            return
+        self._hours[lane] = hour
+        gone = [s for s, x in self._last.items() if x.lane == lane and now - x.end > _FORGOTTEN_NS]
+        for subject in gone:
+            del self._last[subject]
+            for watches in self._watches.values():
+                watches.pop(subject, None)
 
     def to_json(self) -> dict[str, Any]:
         """The whole state."""
         return {
-            "last": {
-                s: [x.end, x.identities, x.underlier, x.session_date] for s, x in self._last.items()
-            },
+            "last": {s: [x.end, x.identities, x.lane] for s, x in self._last.items()},
+            "hours": self._hours,
             "sessions": self._sessions,
             "watches": {
                 rule.name: {
@@ -97,7 +111,8 @@ class Memory:
 
     def restore(self, told: Mapping[str, Any]) -> None:
         """Go on where `to_json` left off; a rule that was changed since begins with nothing."""
-        self._last = {s: Last(end, list(seen), *of) for s, (end, seen, *of) in told["last"].items()}
+        self._last = {s: Last(end, list(seen), lane) for s, (end, seen, lane) in _last_of(told)}
+        self._hours = dict(told.get("hours", {}))
         self._sessions = {u: list(dates) for u, dates in told["sessions"].items()}
         for rule in self._rules:
             kept = told["watches"].get(rule.name)
@@ -105,3 +120,13 @@ class Memory:
                 self._watches[rule.name] = {
                     s: Watch.restored(rule, w) for s, w in kept["of"].items()
                 }
+
+
+def _lane(r: Reading) -> str:
+    return f"{r.partition} {r.underlier}"
+
+
+def _last_of(told: Mapping[str, Any]) -> Iterable[tuple[str, list[Any]]]:
+    """A state of before lanes were told has them learnt from each subject's next reading."""
+    for subject, (end, seen, *of) in told["last"].items():
+        yield subject, [end, seen, of[0] if len(of) == 1 else ""]

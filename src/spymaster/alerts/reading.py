@@ -30,7 +30,7 @@ _CLOCKS_S = -60.0
 class Reading:
     """Figures of a subject in [start, end), ns UTC; None is missing.
 
-    `identity`: which message; `told_at`: when it was published, ns UTC.
+    `identity`: which message; `told_at`: when it was published, ns UTC; `partition`: where.
     """
 
     subject: str
@@ -44,6 +44,7 @@ class Reading:
     is_bar: bool
     figures: Mapping[str, float | None]
     told_at: int = 0
+    partition: int = 0
 
 
 def read(messages: Iterable[Message]) -> list[Reading]:
@@ -54,7 +55,7 @@ def read(messages: Iterable[Message]) -> list[Reading]:
             continue
         try:
             reading = _READ[m.topic](orjson.loads(m.value), m.time)
-            found.append(replace(reading, told_at=m.time))
+            found.append(replace(reading, told_at=m.time, partition=m.partition))
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
             where = f"{m.topic}[{m.partition}] at {m.offset}"
             log.warning("%s: no message of ours: %s", where, str(error)[:200])

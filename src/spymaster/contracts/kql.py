@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 
-from spymaster.contracts import bronze, gold
+from spymaster.contracts import alerts, bronze, gold
 from spymaster.contracts.column import Column, Table
 from spymaster.contracts.topics import MESSAGES
 
@@ -19,7 +19,7 @@ from spymaster.contracts.topics import MESSAGES
 TOPICS = ("features_gold", "inference_scores", "inference_errors")
 _BY_TOPIC = {t: tuple(m.table for m in MESSAGES.values() if m.topic == t) for t in TOPICS}
 #: Rows that come from the lake, as JSON lines.
-FROM_LAKE = (bronze.GAPS, gold.PARITY)
+FROM_LAKE = (bronze.GAPS, gold.PARITY, alerts.ALERT)
 TABLES: tuple[Table, ...] = (*(t for ts in _BY_TOPIC.values() for t in ts), *FROM_LAKE)
 #: Topics with several kinds of message, whose kind travels in a header that ingestion does not see.
 MIXED = tuple(topic for topic, tables in _BY_TOPIC.items() if len(tables) > 1)

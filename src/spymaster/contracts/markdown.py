@@ -5,15 +5,14 @@ Write them with ``python -m spymaster.contracts.markdown``; ``--check`` fails wh
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from spymaster.contracts.column import Column, Table
+from spymaster.contracts.generated import Generated
 from spymaster.contracts.json_schema import json_schema
-from spymaster.errors import ContractError
 
 DOCS = Path(__file__).resolve().parents[3] / "docs"
 COMMAND = "python -m spymaster.contracts.markdown"
@@ -45,59 +44,6 @@ def generated(tables: Mapping[str, Table] | None = None) -> dict[str, str]:
     return {"tables.md": tables_md(TABLES if tables is None else tables), **texts}
 
 
-def stale(docs: Path) -> list[str]:
-    """The generated documents that are missing, out of date, or no longer generated."""
-    texts = generated()
-    old = {str(p.relative_to(docs)) for p in docs.glob("schemas/*.json")} - texts.keys()
-    return sorted(
-        old
-        | {
-            path
-            for path, text in texts.items()
-            if not (docs / path).is_file() or (docs / path).read_text("utf-8") != text
-        }
-    )
-
-
-def write(docs: Path) -> list[str]:
-    """Bring the documents up to date; returns the paths that changed."""
-    changed, texts = stale(docs), generated()
-    for path in changed:
-        target = docs / path
-        if path not in texts:
-            target.unlink()
-            continue
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(texts[path], "utf-8")
-    return changed
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Write the documents, or with --check say which are stale (exit code 1)."""
-    parser = argparse.ArgumentParser(prog=COMMAND, description=main.__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing; fail when stale")
-    parser.add_argument("--docs", type=Path, default=DOCS, help="folder (default: %(default)s)")
-    options = parser.parse_args(arguments)
-    if not options.check:
-        changed = write(options.docs)
-        sys.stdout.write(f"{options.docs}: {', '.join(changed) or 'up to date'}\n")
-        return 0
-    try:
-        check(options.docs)
-    except ContractError as e:
-        sys.stderr.write(f"{e}\n")
-        return 1
-    return 0
-
-
-def check(docs: Path = DOCS) -> None:
-    """Raise ContractError when a generated document is stale."""
-    if old := stale(docs):
-        raise ContractError(
-            f"{docs}: {', '.join(old)} differ from the contracts. Write them with: {COMMAND}"
-        )
-
-
 def _anchor(name: str) -> str:
     return name.replace(".", "").lower()
 
@@ -127,6 +73,9 @@ def _row(column: Column) -> str:
     ]
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
+
+PAPER = Generated(DOCS, COMMAND, "contracts", generated, lambda docs: docs.glob("schemas/*.json"))
+stale, write, check, main = PAPER.stale, PAPER.write, PAPER.check, PAPER.main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -15,7 +15,7 @@ from spymaster.contracts.event import BAR_NS
 from spymaster.dashboard.history import BARS, LakeSource
 from spymaster.dashboard.live import LiveSource
 from spymaster.dashboard.state import State
-from spymaster.dashboard.tiles import TILES, Tile, View, run
+from spymaster.dashboard.tiles import TILES, TIME, Tile, View, run
 from spymaster.dashboard.tiles.expression import Bin, Expression, Pick, parts
 from spymaster.dashboard.tiles.query import walk
 from spymaster.dashboard.times import empty
@@ -31,7 +31,10 @@ Frames = Callable[[str], pl.DataFrame]
 _GROWS = ("candles", "bars", "lines", "heatmap")
 #: Minutes that are seen at most -> seconds of a bar that then is drawn well.
 _SUITS = ((50, "5"), (150, "15"), (720, "60"), (float("inf"), "300"))
-FEATURE, MOVERS = "feature", "movers"
+FEATURE, MOVERS, ALERTS = "feature", "movers", "alerts"
+_EVER = 2**62
+#: So many states are kept as they were told.
+_STATES = 4
 
 
 @dataclass(frozen=True)
@@ -52,8 +55,18 @@ class Seen:
         return self.contracts[:1]
 
 
+@dataclass(frozen=True)
+class _Drawn:
+    """A state's parts, and the tables that they were made of."""
+
+    tables: tuple[pl.DataFrame, ...]
+    parts: dict[str, Any]
+
+
 class _Session:
     """A tile's source: tables of one session."""
+
+    once = True
 
     def __init__(self, frames: Frames) -> None:
         self._frames = frames
@@ -67,6 +80,7 @@ class Board:
 
     def __init__(self, settings: Settings, live: LiveSource, history: LakeSource) -> None:
         self._settings, self.live, self.history = settings, live, history
+        self._drawn: dict[Seen, _Drawn] = {}
 
     def sessions(self) -> list[dict[str, str]]:
         """What can be looked at, the newest first."""
@@ -147,7 +161,19 @@ class Board:
         told: dict[str, Any] = {"sessions": self.sessions(), "live": self.live.sessions()}
         if seen is None:
             return {**told, "meta": None, "parts": {}}
-        return {**told, "meta": self._meta(seen), "parts": self.parts(seen)}
+        return {**told, "meta": self._meta(seen), "parts": self._whole(seen)}
+
+    def _whole(self, seen: Seen) -> dict[str, Any]:
+        """All parts; those of the last states are kept until one of their tables changes."""
+        frames = self._frame(seen.state, seen.underlier, seen.date)
+        tables = tuple(frames(name) for name in TIME)
+        kept = self._drawn.pop(seen, None)
+        if kept is None or any(a is not b for a, b in zip(kept.tables, tables, strict=True)):
+            kept = _Drawn(tables, self.parts(seen))
+        self._drawn[seen] = kept
+        while len(self._drawn) > _STATES:
+            del self._drawn[next(iter(self._drawn))]
+        return kept.parts
 
     def delta(self, state: State, dirty: Mapping[str, int]) -> dict[str, Any]:
         """What changed, with the tables' new rows from these times on, ns UTC."""
@@ -195,6 +221,8 @@ class Board:
         contracts = seen.contracts if tile.id == FEATURE else seen.main
         if tile.kind in ("table", "curve"):
             contracts = ()
+        if tile.id == ALERTS:  # of a feed's silence they are told by another clock, at any time
+            end = _EVER
         # What a model says of the last bar is of its very end.
         view = View(start, max(end, start + BAR_NS) + 1, seen.underlier, contracts, values)
         frames = self._frame(seen.state, seen.underlier, seen.date)

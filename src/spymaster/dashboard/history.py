@@ -10,6 +10,7 @@ from typing import Any
 
 import polars as pl
 
+from spymaster.contracts.kql import identity
 from spymaster.contracts.stream import SUFFIX
 from spymaster.dashboard.times import empty
 from spymaster.lake import Lake, read
@@ -18,6 +19,8 @@ from spymaster.settings import Settings
 
 BARS, PARITY = "gold.feature_series", "gold.parity"
 _FRESH_S = 10.0
+#: Whoever is told that this one has something newer wants to see it.
+ALERTS = "gold.alerts_stream"
 
 
 @dataclass(frozen=True)
@@ -60,13 +63,17 @@ class LakeSource:
             at = time.monotonic()
             self._used[underlier, date] = at
             kept = self._kept.get(key)
-            if kept is None or at - kept.at > _FRESH_S:
+            if kept is None or at - kept.at > (0.0 if table == ALERTS else _FRESH_S):
                 name, version = self._stands(table, underlier, date)
                 if kept is None or (name, version) != (kept.name, kept.version):
                     kept = _Kept(name, version, self._read(table, name, key), at)
                 self._kept[key] = replace(kept, at=at)
                 self._let_go()
             return kept.rows
+
+    def version(self, table: str) -> int:
+        """How often a table was committed to; -1 before it is made."""
+        return self.lake.open(table).version() if self.lake.exists(table) else -1
 
     def streamed(self, underlier: str, date: str) -> bool:
         """Whether the session is read from the stream's tables."""
@@ -86,7 +93,10 @@ class LakeSource:
         found = self.lake.scan(name, filters=_session(self.lake, name, *key[1:]))
         frame = pl.from_arrow(found)
         assert isinstance(frame, pl.DataFrame)
-        return frame.select(empty(table).columns) if not frame.is_empty() else empty(table)
+        if frame.is_empty():
+            return empty(table)
+        once = frame.unique(identity(self.lake.table(table)), keep="any", maintain_order=True)
+        return once.select(empty(table).columns)
 
     def _let_go(self) -> None:
         while len(self._used) > self._most:

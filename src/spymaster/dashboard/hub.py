@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeVar
 
 from spymaster.dashboard.board import Board
+from spymaster.dashboard.history import ALERTS
 from spymaster.dashboard.live import LiveSource
 from spymaster.dashboard.pulse import pulse
 from spymaster.dashboard.state import State
@@ -66,6 +67,7 @@ class Hub:
         self._turn = asyncio.Event()
         self._worker = ThreadPoolExecutor(1, "dashboard")
         self._statuses: Sequence[Mapping[str, Any]] | None = None
+        self._alerts = -1
         self._tasks: list[asyncio.Task[None]] = []
 
     # Clients
@@ -190,12 +192,33 @@ class Hub:
                             client.tell("pulse", said)
             except Exception:
                 log.exception("how the feed is cannot be told")
+            await self._look_for_alerts()
             if time.monotonic() >= again:
                 again = time.monotonic() + _FROM_LAKE_S
                 for room in self._rooms.values():
                     room.mark(dict.fromkeys(FROM_LAKE, 0))
                 self._turn.set()
-            await asyncio.sleep(self._settings.dashboard.look_s)
+            await asyncio.sleep(self._until_late())
+
+    async def _look_for_alerts(self) -> None:
+        """They are published in the lake alone: whoever watches commits every few seconds."""
+        try:
+            version = await self._work(self.board.history.version, ALERTS)
+        except Exception:
+            log.exception("alerts cannot be looked for")
+            return
+        if version != self._alerts:
+            self._alerts = version
+            for room in self._rooms.values():
+                room.mark({ALERTS: 0})
+            self._turn.set()
+
+    def _until_late(self) -> float:
+        """Seconds to the next look: at once when a bar is late by then."""
+        limits, now = self._settings.dashboard, time.time_ns()
+        heard = [self.live.heard(room.state.underlier) for room in self._rooms.values()]
+        due = [max(limits.stale_s, late) - (now - at) / 1e9 for at, late in heard if at]
+        return min([limits.look_s, *(s + 0.01 for s in due if s > 0)])
 
     def _pulse(self, state: State) -> dict[str, Any]:
         """How the feed of a state's underlier is; {} before the first look."""
@@ -203,7 +226,8 @@ class Hub:
             return {}
         bus = (self.live.state, self.live.reason)
         stale_s, heard = self._settings.dashboard.stale_s, self.live.heard(state.underlier)
-        return pulse(self._statuses, bus, *heard, stale_s, time.time_ns()).told()
+        now = time.time_ns()
+        return pulse(self._statuses, bus, *heard, stale_s, now, self.live.records).told()
 
     async def _work(self, call: Callable[..., T], *given: Any) -> T:
         return await self._loop.run_in_executor(self._worker, call, *given)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from threading import Event, RLock, Thread
 from types import TracebackType
@@ -16,7 +18,7 @@ from spymaster.bus import Bus, Message, open_bus
 from spymaster.bus.embedded import FILE
 from spymaster.contracts.topics import MESSAGES
 from spymaster.dashboard.message import Rows
-from spymaster.dashboard.pulse import Cadence
+from spymaster.dashboard.pulse import Cadence, Motion
 from spymaster.dashboard.shelf import Shelf
 from spymaster.dashboard.times import TIME, empty, table_of
 from spymaster.errors import BusError, SpymasterError
@@ -31,6 +33,8 @@ TOPICS = (_FEATURES, _SCORES, _ERRORS)
 #: What no pane shows, and what would fill the memory.
 _HEAVY: Mapping[str, Any] = {"feature_vector": [], "lookback_spec": ""}
 _AGAIN_S = 1.0
+#: The feed's own topic: how far it goes is looked at, not what it says.
+_RECORDS, _RECORDS_S = "mbo_raw", 0.5
 
 
 def _tables() -> dict[tuple[str, str], str]:
@@ -69,6 +73,7 @@ class LiveSource:
         #: Where a topic is read on after the bus was gone: partition -> offset.
         self._offsets: dict[str, dict[int, int]] = {topic: {} for topic in TOPICS}
         self._cadences: dict[str, Cadence] = {}
+        self._records = Motion()
         self._lock, self._stop = RLock(), Event()
         self._threads = [
             Thread(target=self._follow, args=(topic,), name=f"dashboard {topic}", daemon=True)
@@ -96,14 +101,19 @@ class LiveSource:
                       key=lambda s: (s[1], s[0]))  # fmt: skip
 
     def heard(self, underlier: str) -> tuple[int, float]:
-        """When an underlier's last bar was published, ns UTC, and how often one is, in seconds.
+        """When an underlier's last bar was published, ns UTC, and when the next is late, in s.
 
         Zeros before its first; without an underlier, of the one that was heard last.
         """
         with self._lock:
             found = [c for u, c in self._cadences.items() if underlier in ("", u)]
         last = max(found, key=lambda c: c.last, default=Cadence())
-        return last.last, last.seconds
+        return last.last, last.late_s
+
+    @property
+    def records(self) -> int:
+        """When a record was last seen to come, ns UTC; 0 before the first."""
+        return self._records.last
 
     # Messages in
 
@@ -169,12 +179,21 @@ class LiveSource:
                 offsets[partition] = begin
         with bus.reader(topic, {p: offsets[p] for p in begins}) as reader:
             self._tell(topic, "live", "")
+            looked = 0.0
             while not self._stop.is_set():
+                if topic == _FEATURES and time.monotonic() - looked > _RECORDS_S:
+                    looked = time.monotonic()
+                    self._look(bus)
                 messages = reader.poll(timeout=0.25)
                 for m in messages:
                     offsets[m.partition] = m.offset + 1
                 if messages and (since := self.take(topic, messages)):
                     self._changed(since)
+
+    def _look(self, bus: Bus) -> None:
+        """A bus of features alone has no records: then only bars tell."""
+        with suppress(BusError):
+            self._records.see(bus.ends(_RECORDS), time.time_ns())
 
     def _tell(self, topic: str, state: str, reason: str) -> None:
         if topic != _FEATURES or (state, reason) == (self.state, self.reason):

@@ -7,12 +7,13 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from fastapi import Request
-from nicegui import background_tasks, ui
+from fastapi import Request, Response
+from nicegui import app, background_tasks, ui
 from nicegui.events import GenericEventArguments
 
 from spymaster.dashboard.board import FEATURE, specs
 from spymaster.dashboard.hub import Hub
+from spymaster.dashboard.letters import PATH, Letters
 from spymaster.dashboard.state import BARS, State
 from spymaster.dashboard.terminal import Terminal, head
 from spymaster.dashboard.tiles import TILES
@@ -23,11 +24,15 @@ log = logging.getLogger(__name__)
 
 def declare(settings: Settings, hub: Callable[[], Hub]) -> None:
     """Declare the page at `/`."""
-    html = head()
+    html, letters = head(), Letters()
+
+    @app.get(f"{PATH}/{{ticket}}")
+    async def told(ticket: str) -> Response:
+        fresh = {"cache-control": "no-store"}
+        return Response(await letters.fetch(ticket), headers=fresh, media_type="application/json")
 
     @ui.page("/", title="Spymaster", dark=None)
     def page(request: Request) -> None:
-        ui.add_head_html(html)
         terminal = Terminal(
             {
                 "tiles": specs(),
@@ -35,8 +40,11 @@ def declare(settings: Settings, hub: Callable[[], Hub]) -> None:
                 "bars": BARS,
                 "root": settings.root,
                 "stale": settings.dashboard.stale_s,
-            }
+            },
+            letters,
         )
+        ui.add_head_html(terminal.asks() + html)
+        terminal.client.on_delete(lambda: letters.forget(terminal.client.id))
         _Watching(terminal, hub(), State.read(dict(request.query_params)))
 
 

@@ -11,8 +11,9 @@ from typing import Any
 
 from spymaster.contracts.event import BAR_NS
 
-#: A cadence is known from so many arrivals; a feed may be late by half of its own.
-_ARRIVALS, _LATE = 12, 1.5
+#: A cadence is known from so many arrivals; a bar may be late by half of it, and by this much
+#: more than any of them was.
+_ARRIVALS, _LATE, _LATER_S = 12, 1.5, 0.25
 _AT_ONCE_NS = 50 * 10**6
 
 
@@ -56,25 +57,44 @@ class Cadence:
         return self._at[-1] if self._at else 0
 
     @property
-    def seconds(self) -> float:
-        """0 while nobody can tell; a bar's length at most."""
-        gaps = [b - a for a, b in pairwise(self._at)]
-        return min(BAR_NS, statistics.median(gaps)) / 1e9 if gaps else 0.0
+    def late_s(self) -> float:
+        """After how long a silence the next bar is late; 0 while nobody can tell."""
+        gaps = [(b - a) / 1e9 for a, b in pairwise(self._at)]
+        if not gaps:
+            return 0.0
+        usual = min(BAR_NS / 1e9, statistics.median(gaps))
+        return min(max(usual, *gaps) + _LATER_S, _LATE * usual)
+
+
+class Motion:
+    """When something that only grows last did, by this machine's clock."""
+
+    def __init__(self) -> None:
+        self._seen: object = None
+        self.last = 0  #: ns UTC; 0 until it was seen to grow
+
+    def see(self, now_stands: object, at: int) -> None:
+        """Where it stands at a time, ns UTC."""
+        if self._seen is not None and now_stands != self._seen:
+            self.last = at
+        self._seen = now_stands
 
 
 def pulse(
     statuses: Sequence[Mapping[str, Any]],
     bus: tuple[str, str],
     arrived: int,
-    cadence_s: float,
+    late_s: float,
     stale_s: float,
     now: int,
+    records: int = 0,
 ) -> Pulse:
-    """Judge. `bus`: the source's state and reason; `arrived`, `now`: ns UTC, the
-    first by the clock of who published the last bar (0: none), the other by this machine's.
+    """Judge. `bus`: the source's state and reason; `arrived`, `records`, `now`: ns UTC, the
+    first by the clock of who published the last bar (0: none), the others by this machine's.
 
     Where an ingestor runs on this root its word counts: it hears the feed's heartbeats. Else a
-    feed is stale when its next bar is late.
+    feed is stale when no record came on the bus since `records` (0: none ever did), or when its
+    next bar is late, after `late_s`.
     """
     shown = tuple(_shown(s) for s in statuses)
     endpoint = "; ".join(
@@ -91,8 +111,10 @@ def pulse(
         return _by_ingestors(ingestors, silent, stale_s, endpoint, shown)
     if silent is None:
         return Pulse("empty", "no bar has come yet", None, endpoint, shown)
-    if silent > max(stale_s, _LATE * cadence_s):
+    if silent > max(stale_s, late_s):
         return Pulse("stale", "no bar comes", silent, endpoint, shown)
+    if records and now - records > stale_s * 1e9:
+        return Pulse("stale", "no record comes", (now - records) / 1e9, endpoint, shown)
     return Pulse("live", "", silent, endpoint, shown)
 
 

@@ -17,6 +17,7 @@ from starlette.types import ASGIApp
 
 from spymaster.dashboard import page
 from spymaster.dashboard.access import Gate, is_loopback, token_of
+from spymaster.dashboard.assets import Assets
 from spymaster.dashboard.board import Board
 from spymaster.dashboard.history import LakeSource
 from spymaster.dashboard.hub import Hub
@@ -63,6 +64,7 @@ async def _serve(settings: Settings, listening: socket.socket, token: str | None
 
     app = FastAPI(lifespan=at_work, openapi_url=None, docs_url=None, redoc_url=None)
     page.declare(settings, lambda: hub)
+    near = is_loopback(settings.dashboard.host)
     ui.run_with(
         app,
         title="Spymaster",
@@ -70,9 +72,9 @@ async def _serve(settings: Settings, listening: socket.socket, token: str | None
         show_welcome_message=False,
         reconnect_timeout=10.0,
         message_history_length=64,
-        gzip_middleware_factory=None if is_loopback(settings.dashboard.host) else _packed,
+        gzip_middleware_factory=None if near else _packed,
     )
-    await _Server(Gate(app, token)).serve([listening])
+    await _Server(Gate(Assets(app), token), near).serve([listening])
 
 
 def _packed(app: ASGIApp) -> GZipMiddleware:
@@ -83,7 +85,7 @@ def _packed(app: ASGIApp) -> GZipMiddleware:
 class _Server(uvicorn.Server):
     """uvicorn, which leaves the exit code to us."""
 
-    def __init__(self, app: Gate) -> None:
+    def __init__(self, app: Gate, near: bool) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
@@ -91,6 +93,7 @@ class _Server(uvicorn.Server):
                 log_config=None,
                 access_log=False,
                 server_header=False,
+                ws_per_message_deflate=not near,
                 timeout_graceful_shutdown=1,
             )
         )

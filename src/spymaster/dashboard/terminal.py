@@ -12,6 +12,8 @@ from nicegui import __version__
 from nicegui.dependencies import esm_modules, register_esm, register_vue_component
 from nicegui.element import Element
 
+from spymaster.dashboard.letters import PATH, Letters
+
 WEB = Path(__file__).parent / "web"
 
 
@@ -54,14 +56,31 @@ class Terminal(Element):
 
     component = register_vue_component(WEB / "terminal.js", max_time=_version())
 
-    def __init__(self, settings: Mapping[str, Any]) -> None:
+    def __init__(self, settings: Mapping[str, Any], letters: Letters) -> None:
         super().__init__()
         self._props["settings"] = dict(settings)
+        self._letters = letters
+        self._first: str | None = letters.promise(self.client.id)
+
+    def asks(self) -> str:
+        """What its browser runs at once: it fetches the first state."""
+        return (
+            f'<script>window.spymasterFirst = {{ ticket: "{self._first}", told: '
+            f'fetch("{PATH}/{self._first}").then((answer) => answer.json()) }};</script>'
+        )
 
     def tell(self, what: str, told: Mapping[str, Any]) -> None:
-        """Give the page a message: full, delta or pulse."""
-        if not self.is_deleted:
-            self.run_method("take", what, told)
+        """Give the page a message: full, delta, pulse or failed; of a full one its ticket."""
+        if self.is_deleted:
+            return
+        if what == "full":
+            ticket, self._first = self._first or self._letters.promise(self.client.id), None
+            self._letters.write(ticket, told)
+            told = {"ticket": ticket, "path": PATH}
+        elif what == "failed":
+            self._letters.forget(self.client.id)
+            self._first = None
+        self.run_method("take", what, told)
 
     @property
     def waiting(self) -> int:

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from contextlib import ExitStack
-from threading import Event, Thread
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from spymaster.bus import open_bus
 from spymaster.bus.secret import Secret, from_vault
 from spymaster.contracts.scores import ROLES
-from spymaster.engines.stream.report import StatusFile
+from spymaster.engines.stream.threads import Threads
 from spymaster.errors import BusError, ScoringError
 from spymaster.scoring.endpoint import Endpoint
 from spymaster.scoring.line import Line
@@ -83,74 +80,22 @@ def _given(url: str) -> EndpointSettings:
         ) from None
 
 
-class Running:
+class Running(Threads[ScoringLoop]):
     """The loops of some lines at work. As a context manager it lets go of what they hold.
 
     `how`: what each `ScoringLoop` is told.
     """
 
     def __init__(self, settings: Settings, lines: list[Line], **how: Any) -> None:
-        self._stack = ExitStack()
-        self._stop, self._drain = Event(), Event()
-        self._errors: list[BaseException] = []
-        self.loops: list[ScoringLoop] = []
+        stack = ExitStack()
+        loops = []
         for line in lines:
-            self._stack.enter_context(line.endpoint)
-            bus = self._stack.enter_context(open_bus(settings))
-            self.loops.append(ScoringLoop(settings, bus, line, **how))
-        self._threads = [
-            Thread(target=self._run, args=(loop,), name=loop.line.name, daemon=True)
-            for loop in self.loops
-        ]
-
-    def start(self, failed: Callable[[BaseException], object] = lambda error: None) -> None:
-        """Begin to score; `failed` hears of a loop that cannot go on. The others do."""
-        self._failed = failed
-        for thread in self._threads:
-            thread.start()
-
-    def stop(self) -> None:
-        """Ask every loop to drain and end."""
-        self._stop.set()
+            stack.enter_context(line.endpoint)
+            bus = stack.enter_context(open_bus(settings))
+            loops.append(ScoringLoop(settings, bus, line, **how))
+        super().__init__(settings.root, loops, stack)
 
     def drain(self) -> None:
         """Score what is there, unless the endpoint does not answer, and end; raises as `join`."""
-        self._drain.set()
+        super().drain()
         self.join()
-
-    def join(self) -> None:
-        """Return when every loop has ended; raises what ended one of them."""
-        for thread in self._threads:
-            while thread.is_alive():
-                thread.join(0.1)  # a signal must be heard meanwhile
-        if self._errors:
-            raise self._errors[0]
-
-    def told(self) -> list[dict[str, Any]]:
-        """How each loop is."""
-        return [{"pipeline": loop.line.name, **loop.status()} for loop in self.loops]
-
-    def _run(self, loop: ScoringLoop) -> None:
-        line, root = loop.line, loop.settings.root
-        file = line.called.status_file
-        try:
-            with StatusFile(root, file, loop.status, lambda: loop.holds_lease, line.name):
-                loop.run(self._stop, self._drain)
-        except BaseException as error:
-            self._errors.append(error)
-            self._failed(error)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
-        for thread in self._threads:
-            if thread.ident is not None:
-                thread.join()
-        self._stack.close()

@@ -68,6 +68,16 @@ class ScoringLoop:
         self._work = ScoringWork(settings, self.lake, bus, line, now, self.counters, every, ANEW)
 
     @property
+    def group(self) -> str:
+        """Its pipeline."""
+        return self.line.name
+
+    @property
+    def status_file(self) -> str:
+        """The name of its status file."""
+        return self.line.called.status_file
+
+    @property
     def folder(self) -> Path:
         """Where log and states lie."""
         return self._loop.folder

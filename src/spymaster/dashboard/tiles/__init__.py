@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from spymaster.dashboard.tiles import (
+    alerts,
     anomalies,
     book,
     episodes,
@@ -28,6 +29,7 @@ TILES: Mapping[str, Tile] = {
         trades,
         features,
         anomalies,
+        alerts,
         scores,
         outcomes,
         book,

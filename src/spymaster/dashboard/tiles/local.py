@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
+import polars.selectors as cs
 
 from spymaster.contracts.kql import identity
 from spymaster.dashboard.tiles import times
@@ -57,12 +58,13 @@ DTYPES: dict[str, Any] = {
     "list<float64>": pl.List(pl.Float64),
     "list<string>": pl.List(pl.String),
 }
+_FLOATS = cs.float()
 
 
 def evaluate(tile: Tile, source: Source, view: View) -> pl.DataFrame:
     """The tile's rows in its query's columns."""
     made = _Evaluation(source, view, tile.values(view)).of(tile.query, tile.query.columns)
-    return _no_nan(made.select(list(tile.query.columns)))
+    return _no_nan(made.select(list(tile.query.columns))).collect()
 
 
 def nothing(table: str) -> pl.DataFrame:
@@ -76,8 +78,8 @@ class _Evaluation:
     def __init__(self, source: Source, view: View, values: Mapping[str, str]) -> None:
         self._source, self._view, self._values = source, view, values
 
-    def of(self, query: Query, wanted: Iterable[str]) -> pl.DataFrame:
-        """A query's rows with at least the wanted of its columns."""
+    def of(self, query: Query, wanted: Iterable[str]) -> pl.LazyFrame:
+        """A query's rows with at least the wanted of its columns; nothing is computed yet."""
         want = set(wanted)
         match query:
             case Rows():
@@ -99,9 +101,9 @@ class _Evaluation:
             case Join(left, right, on, how):
                 ours = self.of(left, (want & left.columns.keys()) | set(on))
                 theirs = self.of(right, (want & right.columns.keys()) | set(on))
-                theirs = theirs.select(n for n in right.columns if n in want | set(on))
-                ours = ours.select(n for n in left.columns if n in want | set(on))
-                return ours.join(theirs, on=list(on), how=how)
+                theirs = theirs.select([n for n in right.columns if n in want | set(on)])
+                ours = ours.select([n for n in left.columns if n in want | set(on)])
+                return ours.join(theirs, on=list(on), how=how, maintain_order="left_right")
             case Sort(source, by):
                 rows = self.of(source, want | {n for n, _ in by})
                 names, descending = [n for n, _ in by], [d for _, d in by]
@@ -117,7 +119,7 @@ class _Evaluation:
                 return self._decompose(query)
         raise ContractError(f"tile: {type(query).__name__} has no local form")
 
-    def _rows(self, query: Rows, want: set[str]) -> pl.DataFrame:
+    def _rows(self, query: Rows, want: set[str]) -> pl.LazyFrame:
         table, view = times.table(query.table), self._view
         time = times.TIME[query.table]
         have = table.by_name
@@ -125,7 +127,7 @@ class _Evaluation:
         scope = {"underlier", "contract_id"} & have.keys()
         names = [n for n in have if n in want | {*keys} | scope or n == time]
         start = view.start - query.reach_ns
-        found = self._source.rows(query.table, replace(view, start=start), names)
+        found = self._source.rows(query.table, replace(view, start=start), names).lazy()
         rows = found.select(pl.col(n).cast(DTYPES[have[n].type]) for n in names)
         if time is not None:
             rows = rows.filter((pl.col(time) >= start) & (pl.col(time) < view.end))
@@ -133,22 +135,25 @@ class _Evaluation:
             rows = rows.filter(pl.col("underlier") == view.underlier)
         if view.contracts and "contract_id" in scope:
             rows = rows.filter(pl.col("contract_id").is_in(list(view.contracts)))
-        return _no_nan(rows.unique(keys, keep="any", maintain_order=True))
+        if not self._source.once:
+            rows = rows.unique(keys, keep="any", maintain_order=True)
+        return _no_nan(rows)
 
-    def _summarize(self, query: Summarize) -> pl.DataFrame:
+    def _summarize(self, query: Summarize) -> pl.LazyFrame:
         columns = query.source.columns
         rows = self.of(query.source, set().union(*map(columns_in, query.expressions)))
         keys = self._named(query.by, columns)
         numbers = [self._aggregate(a, columns).alias(n) for n, a in query.aggregates]
         return rows.group_by(keys, maintain_order=True).agg(numbers)
 
-    def _unpivot(self, query: Unpivot, want: set[str]) -> pl.DataFrame:
+    def _unpivot(self, query: Unpivot, want: set[str]) -> pl.LazyFrame:
         columns = query.source.columns
         kept = want & columns.keys()
-        rows = self.of(query.source, kept.union(*map(columns_in, query.expressions)))
+        # Computed here: each place would compute it anew.
+        rows = self.of(query.source, kept.union(*map(columns_in, query.expressions))).collect()
         n = len(query.placed[0][1])
         parts = [
-            rows.select(
+            rows.lazy().select(
                 *sorted(kept - {query.index} - {name for name, _ in query.placed}),
                 pl.lit(i, pl.Int64).alias(query.index),
                 *(self.value(places[i], columns).alias(name) for name, places in query.placed),
@@ -157,16 +162,16 @@ class _Evaluation:
         ]
         return pl.concat(parts)
 
-    def _decompose(self, query: Decompose) -> pl.DataFrame:
+    def _decompose(self, query: Decompose) -> pl.LazyFrame:
         from spymaster.dashboard.tiles.series import decomposed
 
         a = query.anomaly
-        rows = self.of(query.source, {*query.by, query.at, a.column})
+        rows = self.of(query.source, {*query.by, query.at, a.column}).collect()
         threshold = a.threshold
         if isinstance(threshold, Pick):
             chosen = dict(threshold.options)[self._values[threshold.parameter]]
             threshold = float(chosen.value) if isinstance(chosen, Literal) else float("nan")
-        return decomposed(rows, replace(a, threshold=threshold), query.at, query.by)
+        return decomposed(rows, replace(a, threshold=threshold), query.at, query.by).lazy()
 
     def value(self, e: Expression, columns: Columns) -> pl.Expr:
         """An expression as Polars has it."""
@@ -271,7 +276,5 @@ def _dtype(type_: Type) -> Any:
     return {"string": pl.String, "bool": pl.Boolean, "long": pl.Int64}.get(type_, pl.Float64)
 
 
-def _no_nan(rows: pl.DataFrame) -> pl.DataFrame:
-    import polars.selectors as cs
-
-    return rows.with_columns(cs.float().fill_nan(None))
+def _no_nan(rows: pl.LazyFrame) -> pl.LazyFrame:
+    return rows.with_columns(_FLOATS.fill_nan(None))

@@ -5,15 +5,14 @@ Write them with ``python -m spymaster.dashboard.tiles.paper``; ``--check`` fails
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 
+from spymaster.contracts.generated import Generated
 from spymaster.contracts.kql import script
 from spymaster.dashboard.tiles import TILES
 from spymaster.dashboard.tiles.kusto import variables
 from spymaster.dashboard.tiles.tile import Tile, kql
-from spymaster.errors import ContractError
 
 DOCS = Path(__file__).resolve().parents[4] / "docs" / "kql"
 COMMAND = "python -m spymaster.dashboard.tiles.paper"
@@ -34,65 +33,18 @@ def text(tile: Tile) -> str:
     return f"{head}declare query_parameters({declared});\n{kql(tile)}"
 
 
-def write_kql(folder: Path) -> list[str]:
-    """Bring a folder up to date; returns the paths that changed."""
-    changed, texts = stale(folder), generated()
-    for path in changed:
-        target = folder / path
-        if path not in texts:
-            target.unlink()
-            continue
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(texts[path], "utf-8")
-    return changed
-
-
-def stale(folder: Path) -> list[str]:
-    """The files that are missing, out of date, or no longer generated."""
-    texts = generated()
-    found = {p.relative_to(folder).as_posix() for p in folder.glob("tiles/*.kql") if _ours(p)}
-    old = found - texts.keys()
-    return sorted(
-        old
-        | {
-            path
-            for path, wanted in texts.items()
-            if not (folder / path).is_file() or (folder / path).read_text("utf-8") != wanted
-        }
-    )
-
-
 def _ours(path: Path) -> bool:
     """Whether a tile's file was written here, by its second line; not what somebody laid there."""
     with path.open("rb") as file:
         return file.readline().startswith(b"// ") and file.readline() == _HEAD.encode()
 
 
-def check(folder: Path = DOCS) -> None:
-    """Raise ContractError when a file is stale."""
-    if old := stale(folder):
-        raise ContractError(
-            f"{folder}: {', '.join(old)} differ from the declarations. Write them with: {COMMAND}"
-        )
+def _found(folder: Path) -> list[Path]:
+    return [p for p in folder.glob("tiles/*.kql") if _ours(p)]
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Write the files, or with --check say which are stale (exit code 1)."""
-    parser = argparse.ArgumentParser(prog=COMMAND, description=main.__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing; fail when stale")
-    parser.add_argument("--folder", type=Path, default=DOCS, help="default: %(default)s")
-    options = parser.parse_args(arguments)
-    if not options.check:
-        changed = write_kql(options.folder)
-        sys.stdout.write(f"{options.folder}: {', '.join(changed) or 'up to date'}\n")
-        return 0
-    try:
-        check(options.folder)
-    except ContractError as e:
-        sys.stderr.write(f"{e}\n")
-        return 1
-    return 0
-
+PAPER = Generated(DOCS, COMMAND, "declarations", generated, _found)
+write_kql, check, main = PAPER.write, PAPER.check, PAPER.main
 
 if __name__ == "__main__":
     sys.exit(main())

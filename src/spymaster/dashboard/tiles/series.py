@@ -19,20 +19,24 @@ def decomposed(rows: pl.DataFrame, anomaly: Anomaly, at: str, by: Sequence[str])
     """
     value, step = anomaly.column, anomaly.step_s * 10**9
     found = rows.select(*by, at, pl.col(value).cast(pl.Float64)).filter(pl.col(value).is_not_null())
-    found = found.with_columns(pl.col(at) // step)
-    means = found.group_by([*by, at], maintain_order=True).agg(pl.col(value).mean())
-    keys = means.select(by).unique(maintain_order=True).with_row_index("series")
-    if means.is_empty():
-        return _frame(keys.drop("series"), at, value, np.empty(0, np.int64), np.empty((4, 0, 0)))
+    keys = found.select(by).unique(maintain_order=True)
+    if found.is_empty():
+        return _frame(keys, at, value, np.empty(0, np.int64), np.empty((4, 0, 0)))
+    which = np.zeros(len(found), np.int64)
     if by:
-        means = means.join(keys, on=list(by), nulls_equal=True)
+        places = keys.with_row_index("series")
+        which = found.join(places, on=list(by), nulls_equal=True, maintain_order="left")[
+            "series"
+        ].to_numpy()
     else:
-        keys = pl.DataFrame({"series": [0]}, schema={"series": pl.UInt32})
-        means = means.with_columns(series=pl.lit(0))
-    times = means[at].to_numpy()
+        keys = pl.DataFrame({"": [None]})
+    times = found[at].to_numpy() // step
     grid = np.arange(times.min(), times.max() + 1)
-    series = np.full((len(keys), len(grid)), np.nan)
-    series[means["series"].to_numpy(), times - grid[0]] = means[value].to_numpy()
+    place, size = which * len(grid) + times - grid[0], len(keys) * len(grid)
+    rows_of = np.bincount(place, minlength=size)
+    sums = np.bincount(place, found[value].to_numpy(), size)
+    with np.errstate(invalid="ignore"):
+        series = (sums / rows_of).reshape(len(keys), len(grid))
     filled = series_fill_linear(series)
     threshold = anomaly.threshold
     assert isinstance(threshold, float), "a viewer's choice is resolved before"
@@ -45,14 +49,13 @@ def decomposed(rows: pl.DataFrame, anomaly: Anomaly, at: str, by: Sequence[str])
         anomaly.method,
     )
     parts = np.stack([filled, result.ad_flag, result.ad_score, result.baseline])
-    return _frame(keys.drop("series"), at, value, grid * step, parts)
+    return _frame(keys.select(by), at, value, grid * step, parts)
 
 
 def _frame(
     keys: pl.DataFrame, at: str, value: str, times: np.ndarray, parts: np.ndarray
 ) -> pl.DataFrame:
-    n = len(times)
-    repeated = keys.select(pl.all().repeat_by(n).explode(empty_as_null=False)) if n else keys
+    repeated = keys[np.repeat(np.arange(parts.shape[1]), len(times))] if keys.width else keys
     numbers = dict(zip((value, "flag", "score", "baseline"), parts.reshape(4, -1), strict=True))
     made = pl.DataFrame({at: np.tile(times, parts.shape[1]), **numbers})
     return repeated.hstack(made.with_columns(pl.col("flag").cast(pl.Int64)))

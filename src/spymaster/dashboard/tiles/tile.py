@@ -127,16 +127,21 @@ class Tile:
 
 
 class Source(Protocol):
-    """Where the page's rows come from."""
+    """Where the page's rows come from.
+
+    `once`: no row of it has the key of another; else the tiles look.
+    """
+
+    @property
+    def once(self) -> bool: ...
 
     def rows(self, table: str, view: View, columns: Sequence[str]) -> pl.DataFrame:
         """Rows of a table, such as `gold.feature_series`, with at least these columns.
 
         Rows whose time (`times.TIME`, int64 ns UTC) is in the view must be there, all rows where
-        the table has none; more rows and columns, rows twice, other encodings of strings and
-        integers do no harm. Types are the
-        contract's: prices as there, `session_date` a date. A table that the source does not have
-        gives no rows: `nothing(table)`.
+        the table has none; more rows and columns, rows twice unless `once`, other encodings of
+        strings and integers do no harm. Types are the contract's: prices as there, `session_date`
+        a date. A table that the source does not have gives no rows: `nothing(table)`.
         """
         ...
 

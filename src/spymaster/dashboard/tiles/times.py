@@ -16,6 +16,7 @@ TIME: dict[str, str | None] = {
     "gold.labels": "vector_time",
     "gold.inference_scores_stream": "vector_time",
     "gold.inference_errors_stream": "vector_time",
+    "gold.alerts_stream": "at",
     "gold.parity": None,
     "bronze.gaps": "from_ts",
 }

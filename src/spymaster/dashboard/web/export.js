@@ -57,6 +57,7 @@ export function saveCsv(t) {
 export async function png(t) {
   const ratio = 2;
   const pictures = [];
+  t.drawing.finish();
   for (const pane of t.charts) {
     const image = new Image();
     image.src = pane.chart.getDataURL({ pixelRatio: ratio, backgroundColor: t.palette.panel });

@@ -16,15 +16,11 @@ export function day(ms) {
 export const newYork = (ms, offset, seconds = true) => clock(ms + offset * 1000, seconds);
 export const utcTitle = (ms) => `${day(ms)} ${clock(ms)} UTC`;
 
-const formats = new Map();
-function fixed(digits) {
-  if (!formats.has(digits)) {
-    formats.set(
-      digits,
-      new Intl.NumberFormat("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits }),
-    );
-  }
-  return formats.get(digits);
+// Three digits at a time; the browser's own formats cost 20 ms each to make.
+function fixed(value, digits) {
+  const [whole, rest] = value.toFixed(digits).split(".");
+  const grouped = whole.replace(/\B(?=(\d{3})+$)/g, ",");
+  return rest ? `${grouped}.${rest}` : grouped;
 }
 
 export function number(value, digits) {
@@ -34,7 +30,7 @@ export function number(value, digits) {
     if (Number.isInteger(value)) digits = 0;
     else digits = size >= 1000 ? 2 : size >= 100 ? 2 : size >= 1 ? 3 : 4;
   }
-  return fixed(digits).format(value);
+  return fixed(value, digits);
 }
 
 // For an axis: short.

@@ -80,10 +80,10 @@ export function wire(t) {
   contract.addEventListener("change", () => t.choose(contract.value));
   $(".sm-ranges").addEventListener("click", (e) => {
     const m = e.target.dataset.m;
-    if (m !== undefined) t.wide(Number(m));
+    if (m !== undefined) t.view.wide(Number(m));
   });
   $(".sm-pause").addEventListener("click", () => t.pause(!t.state.paused));
-  $(".sm-home").addEventListener("click", () => (t.live ? t.follow() : t.session("live", "")));
+  $(".sm-home").addEventListener("click", () => (t.live ? t.view.follow() : t.session("live", "")));
   $(".sm-csv").addEventListener("click", () => saveCsv(t));
   $(".sm-png").addEventListener("click", () => savePng(t));
   $(".sm-theme").addEventListener("click", () => t.setTheme(t.dark ? "light" : "dark"));
