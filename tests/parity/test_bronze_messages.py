@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from spymaster.bus import Message, open_bus
+from spymaster.bus import Message, open_bus, partition_of
 from spymaster.contracts import TABLES
 from spymaster.contracts.arrow import arrow_schema
 from spymaster.engines.spark.staged import FACT
@@ -18,8 +18,10 @@ from spymaster.engines.spark.stream.known import Known, News
 from spymaster.engines.spark.stream.messages import QUARANTINE, READ, STREAM, messages_task
 from spymaster.engines.stream.feed import TopicFeed
 from spymaster.errors import LakeError
+from spymaster.feed.topic import TOPIC, encode
 from spymaster.lake import Lake
 from spymaster.lake.diff import diff
+from spymaster.market.identify import Instrument
 from spymaster.settings import Settings
 from tests.live.streamed import partitioned
 from tests.parity.bronze_topic import files, local, messages, prepared, publish
@@ -188,6 +190,31 @@ def test_a_contract_behind_its_expiry_hears_one_mark_more(
     known.over({name: expiry + 3 * 86_400 * 10**9})
     assert name not in known.active
     assert name not in Known.from_bytes(known.to_bytes()).active
+
+
+def test_a_contract_told_anew_with_other_facts_is_written_again(
+    topic: tuple[Settings, dict[int, list[Message]]],
+) -> None:
+    found, parts = topic
+    bronze = Bronze(found)
+    bronze.take(parts)
+    known = Known.from_bytes(bronze.state)
+    name, row = next(iter(known.contracts.items()))
+    lane = partition_of(name, PARTITIONS)
+
+    def tell(**changes: Any) -> News:
+        at = Known.from_bytes(bronze.state).offsets[lane]
+        value, headers = encode(Instrument.from_row({**row, **changes}))
+        return bronze.take({lane: [Message(TOPIC, lane, at, name, value, headers, 0)]})
+
+    assert tell(ts_recv=1, batch_id="of another day").instruments == {}
+    assert list(tell(multiplier=7.0).instruments) == [name]
+    assert tell(multiplier=7.0).instruments == {}
+    rows = bronze.stream.filter(bronze.stream["action"].is_null()).to_pylist()
+    said = [json.loads(r["payload"]) for r in rows if r["contract_id"] == name]
+    assert [s["row"]["multiplier"] for s in said if s["kind"] == "instrument"] == [
+        row["multiplier"], 7.0,
+    ]  # fmt: skip
 
 
 def test_a_partition_in_two_tasks_is_refused() -> None:
