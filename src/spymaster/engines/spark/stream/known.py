@@ -147,9 +147,9 @@ class Known:
             for p, o, row in told["instruments"]:
                 name = row["contract_id"]
                 known = self._anew.get(name, self.contracts[name])
-                if _lasting(row) != _lasting(known):
+                if _lasting(row) != _lasting(known) and name not in news.contracts:
                     self._anew[name] = row
-                    news.instruments.setdefault(name, (p, o, row))
+                    news.instruments[name] = (p, o, row)
 
     def over(self, marked: Mapping[str, int]) -> None:
         """Contracts that were given these marks: those behind their expiry get no more."""

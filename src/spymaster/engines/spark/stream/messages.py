@@ -61,7 +61,7 @@ def messages_task(
             for pieces in reading.take(messages):
                 yield _with_buckets(place, pieces)
                 place += len(pieces)
-        if reading is not None:
+        if reading is not None and reading.messages:
             yield _with_buckets(place, reading.end())
 
     return run
@@ -106,7 +106,7 @@ class Reading:
         self._before = self._feed.to_json(self._first)
         self._unknown: dict[str, str] = {}
         self._next: dict[int, int] = {}
-        self._messages = self._records = 0
+        self.messages = self._records = 0  #: taken
         self._told: list[tuple[int, int, dict[str, Any]]] = []
         self._gaps: list[tuple[int, int, dict[str, Any]]] = []
         self._spans: dict[str, tuple[int, int]] = {}
@@ -128,7 +128,7 @@ class Reading:
         for message, content in TopicFeed.read(messages):
             self._where = f"{message.topic}[{message.partition}] at {message.offset}"
             self._next[message.partition] = message.offset + 1
-            self._messages += 1
+            self.messages += 1
             self._one(message, content)
             if self._count_waiting >= _ENOUGH:
                 yield self._flush()
@@ -205,7 +205,7 @@ class Reading:
         after = self._feed.to_json(self._first)
         facts = {
             "next": self._next,
-            "messages": self._messages,
+            "messages": self.messages,
             "records": self._records,
             "refused": self._counted,
             "unknown": self._unknown,
