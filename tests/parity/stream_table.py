@@ -17,6 +17,7 @@ from spymaster.contracts.arrow import to_arrow
 from spymaster.engines.stream.feed import Broken, Taken, TopicFeed
 from spymaster.engines.stream.rows import STREAM
 from spymaster.feed.topic import TOPIC, Batch, Content, Gap, Mark
+from spymaster.kernel.state import unpack
 from spymaster.lake import Lake
 from spymaster.market.identify import Instrument
 from spymaster.market.sessions import session_date_of
@@ -59,6 +60,21 @@ class BronzeCommits:
         self._feed = TopicFeed(topic_partitions, self._find, settings.underlier)
         self._written: set[str] = set()
         self._offsets = dict.fromkeys(range(topic_partitions), 0)
+
+    @property
+    def feed(self) -> dict[str, Any]:
+        """What was learnt from the topic so far."""
+        return self._feed.to_json()
+
+    @property
+    def offsets(self) -> dict[str, int]:
+        """Of each partition the message behind the last commit."""
+        return {str(p): o for p, o in self._offsets.items()}
+
+    def go_on(self, feed: dict[str, Any], offsets: dict[int, int]) -> None:
+        """Go on where another engine stood."""
+        self._feed.restore(feed)
+        self._offsets = dict(offsets)
 
     def _find(self, contract_id: str) -> Instrument | None:
         rows = self.lake.scan("bronze.definitions", missing_ok=True).to_pylist()
@@ -226,3 +242,10 @@ def publish(bus: Bus, messages: Iterable[Message]) -> None:
     with bus.producer("test") as producer:
         for m in messages:
             producer.publish(TOPIC, m.value, partition=m.partition, headers=m.headers)
+
+
+def feed_of(data: bytes) -> dict[str, Any]:
+    """What the local engine had learnt from the topic, out of its state."""
+    head = unpack(data, "LIVE", 1)[1][0].tobytes()
+    found: dict[str, Any] = json.loads(head)["feed"]
+    return found

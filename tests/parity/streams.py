@@ -68,7 +68,7 @@ def streamed(
             for some in todo[1:]:
                 _until(lambda: job.reached >= bronze.version or stop.is_set())
                 bronze.commit(some)
-            _until(lambda: job.idle and job.reached >= bronze.version or stop.is_set())
+            _until(lambda: (job.idle and job.reached >= bronze.version) or stop.is_set())
         finally:
             stop.set()
 

@@ -1,4 +1,4 @@
-"""Law 3 for streams: local stream = Spark stream = history, bit for bit, whatever happens between."""
+"""Law 3 for streams: local stream = Spark stream = history, whatever happens between."""
 
 from __future__ import annotations
 
@@ -217,7 +217,7 @@ def test_job_goes_on_in_another_jvm_from_what_lies_in_the_store(
     print(done, kept)
     assert len(kept) == 6
     assert max(kept.values()) > 100_000
-    assert not (len(whole_sessions(tmp_path / "root")) == 2)
+    assert len(whole_sessions(tmp_path / "root")) != 2
     bronze.commit(second)
     job = command(settings, tmp_path, jar_folder, "--state", "apply", "--available-now")
     said = job.communicate(timeout=300)[0]

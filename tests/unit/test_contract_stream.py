@@ -18,11 +18,15 @@ from hypothesis import strategies as st
 
 from spymaster.bus import Message, partition_of
 from spymaster.contracts.stream import SUFFIX
+from spymaster.engines.epoch import EpochLog, State, newest_state
 from spymaster.engines.spark.contract_stream import ContractStream, facts_of, run_key
 from spymaster.engines.spark.contract_turn import Turn
+from spymaster.engines.spark.handover import Handed, to_local, to_spark
 from spymaster.engines.spark.stream.chunks import from_chunks, to_chunks
+from spymaster.engines.spark.stream.openings import Openings
 from spymaster.engines.spark.stream_rows import COLUMNS, StreamRows
-from spymaster.errors import SourceError
+from spymaster.engines.stream.live_work import made_by
+from spymaster.errors import LakeError, SourceError
 from spymaster.feed.topic import Gap
 from spymaster.lake import Lake
 from spymaster.lake.diff import diff
@@ -31,7 +35,7 @@ from spymaster.settings import Settings
 from tests.e2e.scenes import NS, SHORT, market, rows, short
 from tests.live.streamed import TABLES, partitioned
 from tests.parity.alone import LAYERS, Alone, total
-from tests.parity.stream_table import BronzeCommits, pieces, time_of
+from tests.parity.stream_table import BronzeCommits, feed_of, pieces, time_of
 from tests.parity.topics import gap_messages, in_order, landed, live, topic_of
 
 PARTITIONS = 3
@@ -316,3 +320,67 @@ def test_records_that_nobody_has_named_and_states_of_other_programs_are_refused(
     stream = ContractStream(settings, LAYERS, name)
     stream.restore(state)
     assert stream.to_bytes() == state
+
+
+def half(messages: Sequence[Message]) -> tuple[list[Message], list[Message]]:
+    """A topic in two, in the middle of its second session."""
+    where = next(i for i, m in enumerate(messages) if time_of(m)[0] >= MIDDLE)
+    return list(messages[:where]), list(messages[where:])
+
+
+def test_session_that_the_local_engine_began_is_ended_contract_by_contract(
+    known: Path, topic: list[Message], local: Path, tmp_path: Path
+) -> None:
+    first, second = half(topic)
+    config = fresh(known, tmp_path / "root")
+    live(config, first)
+    state = newest_state(Path(config.root) / "lake/checkpoints/live/0")
+    assert state is not None
+    offsets = {int(p): int(o) for p, o in state.facts["offsets"].items()}
+    engine = Alone(config)
+    version = engine.lake.version("bronze.stream")
+    assert version is not None
+    handed = to_spark(config, engine.lake, state.data, offsets, version, {})
+    sizes = {contract: len(data) for contract, data in handed.states.items()}
+    print(sizes)
+    assert len(sizes) == 4
+    assert max(sizes.values()) > 50_000
+    engine.states, engine.openings = dict(handed.states), json.dumps(handed.openings)
+    commits = BronzeCommits(config, engine.lake, PARTITIONS)
+    commits.go_on(feed_of(state.data), offsets)
+    for some in pieces(second, [40]):
+        commits.commit(some)
+        engine.run()
+    assert engine.ended == ["ES 2024-01-09"]
+    equal(local, tmp_path / "root")
+
+
+def test_session_that_began_contract_by_contract_is_ended_by_the_local_engine(
+    known: Path, topic: list[Message], local: Path, tmp_path: Path
+) -> None:
+    first, _ = half(topic)
+    config = fresh(known, tmp_path / "root")
+    engine = Alone(config)
+    commits = BronzeCommits(config, engine.lake, PARTITIONS)
+    for some in pieces(first, [len(first) // 2]):
+        commits.commit(some)
+        engine.run()
+    handed = Handed(engine.states, json.loads(engine.openings))
+    data = to_local(config, handed, commits.feed)
+    log = EpochLog(Path(config.root) / "lake/checkpoints/live/0", lambda: None)
+    facts = {"offsets": commits.offsets, "made_by": made_by(config)}
+    log.save(State(0, 0, facts, data))
+    log.close()
+    live(config, topic)
+    assert engine.ended == ["ES 2024-01-08"]
+    equal(local, tmp_path / "root")
+
+
+def test_handover_waits_for_a_session_that_waits(
+    known: Path, topic: list[Message], tmp_path: Path
+) -> None:
+    config = fresh(known, tmp_path / "root")
+    handed = Handed({}, Openings(config, Lake(config.root)).to_json())
+    handed.openings["waiting"] = {"ES.FUT.202403": ["ES", "2024-01-09"]}
+    with pytest.raises(LakeError, match=r"ES\.FUT\.202403 for ES 2024-01-09 waits"):
+        to_local(config, handed, {"contracts": []})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -16,8 +17,8 @@ from spymaster.engines.stream.opened import Opened
 from spymaster.engines.stream.session import StreamSession
 from spymaster.feed.topic import Gap
 from spymaster.market.identify import Instrument
-from spymaster.market.sessions import Session
-from spymaster.settings import UnderlierSettings
+from spymaster.market.sessions import Session, session
+from spymaster.settings import Settings, UnderlierSettings
 from spymaster.stages.rows import Rows
 
 #: Events that were posted one by one are of no connection.
@@ -148,6 +149,20 @@ class ContractPart:
         made = cls(StreamSession.from_bytes(session, settings, data), instrument)
         made._connection, made._gaps = told["connection"], told["gaps"]
         return made
+
+    @classmethod
+    def of(
+        cls,
+        settings: Settings,
+        underlier: str,
+        instrument: Instrument,
+        told: Mapping[str, Any],
+        data: bytes,
+    ) -> ContractPart:
+        """`restore`, for the session of a date that `told` names."""
+        u = settings.of(underlier)
+        s = session(u, underlier, dt.date.fromisoformat(told["date"]))
+        return cls.restore(s, u, instrument, told, data)
 
 
 def concerns(session: Session, rows: StreamRows) -> bool:

@@ -189,6 +189,19 @@ class ContractStream:
 
     # State
 
+    @property
+    def told(self) -> Instrument:
+        """What the contract is; only for one that was told."""
+        assert self.instrument is not None
+        return self.instrument
+
+    def begin_behind(
+        self, instrument: Instrument, seen: int, at: Mapping[int, int], mark: int
+    ) -> None:
+        """Begin where another engine stood: behind a version, offsets and a mark."""
+        self.instrument = instrument
+        self._seen, self._at, self._mark = seen, dict(at), mark
+
     def to_bytes(self) -> bytes:
         """The whole state."""
         head = {

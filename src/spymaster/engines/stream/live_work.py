@@ -31,6 +31,15 @@ NAMES = tuple(t.name for t in TABLES)
 Contents: TypeAlias = list[tuple[Message, Content | Broken]]
 
 
+def made_by(settings: Settings) -> dict[str, str]:
+    """What a state must have been made by for this program to go on from it."""
+    return {
+        "code_version": provenance.code_version(),
+        "contracts_version": provenance.contracts_version(),
+        **{f"settings of {name}": settings.config_hash(name) for name in settings.underlier},
+    }
+
+
 class LiveWork:
     """The worker of the stream engine's loop.
 
@@ -78,20 +87,9 @@ class LiveWork:
     def _fresh(self) -> EpochRows:
         return EpochRows(self._lake, self._settings.underlier, self.feed)
 
-    def _made_by(self) -> dict[str, str]:
-        """What a state must have been made by for this program to go on from it."""
-        return {
-            "code_version": provenance.code_version(),
-            "contracts_version": provenance.contracts_version(),
-            **{
-                f"settings of {name}": self._settings.config_hash(name)
-                for name in self._settings.underlier
-            },
-        }
-
     def _restore(self, state: State) -> None:
-        made_by = self._made_by()
-        other = [k for k, v in state.facts["made_by"].items() if made_by.get(k) != v]
+        mine = made_by(self._settings)
+        other = [k for k, v in state.facts["made_by"].items() if mine.get(k) != v]
         if other:
             raise LakeError(
                 f"{self._loop.folder}: the state after epoch {state.e} was made with other "
@@ -145,7 +143,7 @@ class LiveWork:
     def cut(self, e: int) -> Share:
         """The rows since the last epoch, and the state of feed and sessions."""
         data = self._to_bytes()
-        return Share(self.outlet.cut(e), {"made_by": self._made_by()}, data)
+        return Share(self.outlet.cut(e), {"made_by": made_by(self._settings)}, data)
 
     def close(self, kept: bool) -> None:
         """Let go of the bus; leave no file behind that no commit names."""

@@ -89,7 +89,7 @@ class StreamLog:
             for a in actions
             if "add" in a and a["add"].get("dataChange", True)
         ]
-        info = next((a["commitInfo"] for a in actions if "commitInfo" in a), {})
+        info: dict[str, Any] = next((a["commitInfo"] for a in actions if "commitInfo" in a), {})
         if "userMetadata" not in info:
             if files:
                 raise LakeError(

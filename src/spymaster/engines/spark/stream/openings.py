@@ -66,6 +66,23 @@ class Openings:
         for name, date in over.items():
             self._over[name] = max(date, self._over.get(name, ""))
 
+    def know(
+        self,
+        version: int,
+        since: Mapping[str, int],
+        book: Mapping[str, bool],
+        high: Mapping[str, int],
+        marks: Mapping[str, int],
+    ) -> None:
+        """Begin where another engine stood: behind a version, by venue what it knew of the feed."""
+        self.read = self.reached = version
+        self._since, self._book, self._high = dict(since), dict(book), dict(high)
+        self._marks = {venue: [(version, mark)] for venue, mark in marks.items()}
+
+    def know_gap(self, version: int, gap: Gap) -> None:
+        """A gap that was told up to a version."""
+        self._gaps.append(Missed(version, gap))
+
     # Before a micro-batch
 
     def take(self, commits: Sequence[StreamCommit], upto: int) -> None:

@@ -42,6 +42,8 @@ _CONF = {
 }
 #: More files than a commit has: a commit is never cut.
 _ALL = str(2**31 - 1)
+#: Spark waits ten seconds for its Python processes; a machine under load may need more.
+_SLOW_START, _STARTS = "Python worker failed to connect back", 5
 #: Seconds between two looks whether it shall end.
 _LOOK = 0.25
 
@@ -132,6 +134,18 @@ class SilverJob:
     # The query
 
     def _query(self, stop: Event, available_now: bool) -> None:
+        """Run Spark's query to its end; begin again where a Python worker came up too slowly."""
+        for attempt in range(_STARTS):
+            try:
+                self._run_query(stop, available_now)
+                return
+            except Exception as error:
+                slow = self._error is None and _SLOW_START in str(error)
+                if not slow or attempt == _STARTS - 1:
+                    raise self._plain(error) from error
+                log.warning("%s: a Python worker did not come up in time; once more", self.name)
+
+    def _run_query(self, stop: Event, available_now: bool) -> None:
         checkpoint = self._lake.place.uri(f"{folder(self.name)}/spark")
         trigger: dict[str, Any] = {"processingTime": f"{self._trigger_s} seconds"}
         query = (
@@ -143,12 +157,9 @@ class SilverJob:
             .foreachBatch(self._take)
             .start()
         )
-        try:
-            while not query.awaitTermination(_LOOK) and not stop.is_set():
-                pass
-            query.stop()
-        except Exception as error:
-            raise self._plain(error) from error
+        while not query.awaitTermination(_LOOK) and not stop.is_set():
+            pass
+        query.stop()
 
     def _plain(self, error: Exception) -> BaseException:
         """What went wrong, in our words where we have them."""
