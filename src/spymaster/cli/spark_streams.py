@@ -122,9 +122,7 @@ def _stages(
     seconds, spark = seconds_of(trigger), open_session()
     if tasks is not None:
         spark.conf.set("spark.sql.shuffle.partitions", tasks)
-    job = SilverJob(
-        spark, settings, layers, time.time_ns, state=state.value, trigger_s=seconds
-    )
+    job = SilverJob(spark, settings, layers, time.time_ns, state=state.value, trigger_s=seconds)
     with stopping() as stop:
         done = job.run(stop, available_now=available_now)
     tell(
