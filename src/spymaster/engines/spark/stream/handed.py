@@ -1,19 +1,26 @@
-"""What a job was handed by another engine, and what it leaves for one: states as a small table."""
+"""What a job was handed by another engine, and what it leaves for one: states as a small table.
+
+A contract that has no state in Spark's store yet takes its own out of the table, whichever of
+Spark's interfaces keeps it then.
+"""
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 
 from spymaster.engines.spark.handover import Handed
-from spymaster.engines.spark.stream.processor import NAME
 from spymaster.engines.spark.stream.turns import State, TurnLog, folder, write
 from spymaster.errors import LakeError
 from spymaster.lake import Lake
+from spymaster.lake.place import Place
 
-DDL = "contract_id STRING, state BINARY"
+#: The state's name in Spark's store.
+STATE_NAME = "contract"
 
 
 def hand(lake: Lake, job: str, handed: Handed, version: int) -> None:
@@ -34,16 +41,23 @@ def hand(lake: Lake, job: str, handed: Handed, version: int) -> None:
         }
     )
     out = pa.BufferOutputStream()
-    pq.write_table(states, out, compression="zstd")
+    pq.write_table(states, out, compression="zstd", row_group_size=1)
     write(lake.place, _path(job), out.getvalue().to_pybytes())
     log.write_state(State(0, "", -1, version + 1, handed.openings))
 
 
-def handed_states(spark: Any, lake: Lake, job: str) -> Any:
-    """The states that a job was handed (`DDL`), by contract; None where it was not."""
-    if lake.place.size(_path(job)) is None:
+def handed_state(root: str, job: str, contract: str) -> bytes | None:
+    """In a task: the state that a contract was handed; None where it was not."""
+    if not _was_handed(root, job):
         return None
-    return spark.read.schema(DDL).parquet(lake.place.uri(_path(job))).groupBy("contract_id")
+    files = Place(root).filesystem()
+    states = pq.read_table(_path(job), filesystem=files, filters=[("contract_id", "=", contract)])
+    return states["state"][0].as_py() if states.num_rows else None
+
+
+@lru_cache(maxsize=4)
+def _was_handed(root: str, job: str) -> bool:
+    return Place(root).size(_path(job)) is not None
 
 
 def leave(spark: Any, lake: Lake, job: str) -> Handed:
@@ -56,13 +70,18 @@ def leave(spark: Any, lake: Lake, job: str) -> Handed:
         raise LakeError(f"{lake.place.uri(folder(job))}: {job} has not worked here yet.")
     store = (
         spark.read.format("statestore")
-        .option("stateVarName", NAME)
+        .option("stateVarName", STATE_NAME)
         .option("batchId", state.batch)
         .load(lake.place.uri(f"{folder(job)}/spark"))
         .selectExpr("key.contract_id AS contract_id", "value.state AS state")
     )
-    # States, not rows: as many as there are contracts, and one at a time.
-    found = {r["contract_id"]: bytes(r["state"]) for r in store.toLocalIterator()}
+    # Through files: states are megabytes, and no job's results.
+    store.write.mode("overwrite").parquet(lake.place.uri(f"{folder(job)}/left"))
+    left = pads.dataset(f"{folder(job)}/left", filesystem=lake.place.filesystem()).to_table()
+    found = {r["contract_id"]: r["state"] for r in left.to_pylist()}
+    if _was_handed(lake.root, job):  # and no row has come for since
+        table = pq.read_table(_path(job), filesystem=lake.place.filesystem()).to_pylist()
+        found = {**{r["contract_id"]: r["state"] for r in table}, **found}
     return Handed(found, dict(state.openings))
 
 
