@@ -10,6 +10,8 @@ import pyarrow as pa
 from spymaster.contracts.stream import SUFFIX
 from spymaster.engines.session_run import TABLES
 from spymaster.engines.spark.contract_stream import run_key
+from spymaster.engines.spark.contract_turn import Turn
+from spymaster.engines.spark.staged import FACT
 from spymaster.engines.spark.stream.commits import STREAM, StreamLog
 from spymaster.engines.spark.stream.openings import Openings
 from spymaster.engines.spark.stream.parts import Heard, PartsOut, commit_parts, heard
@@ -31,6 +33,7 @@ class Alone:
         self.told: list[dict[str, object]] = []
         self.ended: list[str] = []
         self.batches = 0
+        self._out = PartsOut(self.lake)
 
     def run(self, upto: int | None = None) -> None:
         """A micro-batch up to a version of the table; then whatever was waiting is called."""
@@ -64,22 +67,28 @@ class Alone:
     def _batch(
         self, openings: Openings, chunks: dict[str, list[tuple[int, pa.RecordBatch]]]
     ) -> None:
-        turn = type(openings.turn()).from_json(json.loads(json.dumps(openings.turn().to_json())))
-        out = PartsOut(self.lake)
+        turn = Turn.from_json(json.loads(json.dumps(openings.turn().to_json())))
+        made = Heard()
         for contract in sorted(chunks):
             pieces, self.states[contract] = run_key(
                 self.settings, LAYERS, contract, self.states.get(contract), turn, chunks[contract]
             )
             for piece in pieces:
-                out.take(piece)
-        made: Heard = heard(out.close())
+                if piece.name.startswith(FACT):
+                    made.take(piece.name, piece.rows, piece.body)
+                else:
+                    self._out.take(piece)
         self.batches += 1
-        commit_parts(self.lake, NAMES, "alone", self.batches, made.parts, {}, lambda: None)
         openings.advance(made.seen)
         self.told += made.facts
-        ended = openings.hear(made.facts, made.rows())
+        ended = openings.hear(made.facts, {})
         self.ended += [f"{e.underlier} {e.session.date}" for e in ended]
         self.openings = json.dumps(openings.to_json())
+
+    def finish(self) -> None:
+        """All rows into their tables, a commit each."""
+        made = heard(self._out.close())
+        commit_parts(self.lake, NAMES, "alone", 1, made.parts, {}, lambda: None)
 
 
 def total(told: Sequence[dict[str, object]], name: str) -> int:

@@ -96,6 +96,7 @@ def alone(
         commits.commit(some)
         if i % at_once == 0 or i == len(cut):
             engine.run()
+    engine.finish()
     return engine
 
 
@@ -222,6 +223,7 @@ def test_rows_that_a_later_commit_repeats_are_dropped_and_counted(
         repeated += _again(engine.lake)
         engine.run()
         assert engine.lake.version("bronze.stream") == (before or 0) + 1
+    engine.finish()
     assert total(engine.told, "repeated") == repeated > 5_000
     equal(local, tmp_path / "root")
 
@@ -351,6 +353,7 @@ def test_session_that_the_local_engine_began_is_ended_contract_by_contract(
     for some in pieces(second, [40]):
         commits.commit(some)
         engine.run()
+    engine.finish()
     assert engine.ended == ["ES 2024-01-09"]
     equal(local, tmp_path / "root")
 
@@ -365,6 +368,7 @@ def test_session_that_began_contract_by_contract_is_ended_by_the_local_engine(
     for some in pieces(first, [len(first) // 2]):
         commits.commit(some)
         engine.run()
+    engine.finish()
     handed = Handed(engine.states, json.loads(engine.openings))
     data = to_local(config, handed, commits.feed)
     log = EpochLog(Path(config.root) / "lake/checkpoints/live/0", lambda: None)

@@ -11,14 +11,13 @@ from pyspark.sql.streaming import StatefulProcessor
 from spymaster.engines.spark.contract_stream import run_key
 from spymaster.engines.spark.staged import Piece, told
 from spymaster.engines.spark.stream.chunks import from_chunks
+from spymaster.engines.spark.stream.handed import STATE_NAME, handed_state
 from spymaster.engines.spark.stream.parts import ERROR
 from spymaster.engines.spark.stream.turns import turn_of_task
 from spymaster.errors import SpymasterError
 from spymaster.settings import Settings
 
 STATE = "state BINARY"
-#: The state's name in the store.
-NAME = "contract"
 
 
 class KeyTask:
@@ -31,7 +30,10 @@ class KeyTask:
         self, contract: str, state: bytes | None, frames: Iterator[pd.DataFrame]
     ) -> tuple[pd.DataFrame, bytes | None]:
         """Pieces (`PIECES`), and the state behind; an error of ours is a piece, and no state."""
-        turn = turn_of_task(str(self._settings.root), self._job)
+        root = str(self._settings.root)
+        turn = turn_of_task(root, self._job)
+        if state is None:
+            state = handed_state(root, self._job, contract)
         rows = (r for f in frames for r in zip(f["file"], f["body"], strict=True))
         try:
             chunks = from_chunks(rows, turn.files)
@@ -53,7 +55,7 @@ class ContractProcessor(StatefulProcessor):
 
     def init(self, handle: Any) -> None:
         """Spark gives the store."""
-        self._state = handle.getValueState(NAME, STATE)
+        self._state = handle.getValueState(STATE_NAME, STATE)
 
     def handleInputRows(
         self, key: Any, rows: Iterator[pd.DataFrame], timerValues: Any
@@ -64,10 +66,6 @@ class ContractProcessor(StatefulProcessor):
         if state is not None:
             self._state.update((state,))
         yield pieces
-
-    def handleInitialState(self, key: Any, initialState: pd.DataFrame, timerValues: Any) -> None:
-        """What another engine knew of the contract."""
-        self._state.update((bytes(initialState["state"].iloc[0]),))
 
     def close(self) -> None:
         """Nothing is held."""
