@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from itertools import groupby
 from typing import Any
 
@@ -20,6 +21,7 @@ from spymaster.engines.spark.bronze import BronzeFiles
 from spymaster.engines.spark.staged import rows_of
 from spymaster.engines.spark.tables import SparkTables
 from spymaster.engines.spark.workers import SparkWorkers, Wave
+from spymaster.engines.spark_lock import held_by_jvm
 from spymaster.errors import LakeError, SpymasterError
 from spymaster.market.sessions import Session
 from spymaster.settings import Settings
@@ -53,6 +55,14 @@ class SparkEngine(LocalEngine):
         self._tables = SparkTables(spark, self.lake)
         self._tasks = tasks or int(spark.conf.get("spark.sql.shuffle.partitions"))
         self._sessions = sessions
+
+    @contextmanager
+    def _lease(self) -> Iterator[None]:
+        first = not self._leased
+        with super()._lease(), ExitStack() as held:
+            if first:
+                held.enter_context(held_by_jvm(self.spark, self.lake.place))
+            yield
 
     def _bronze(self, rows: Sequence[Row]) -> None:
         started = time.perf_counter()
