@@ -29,8 +29,10 @@ from spymaster.settings import Settings
 #: Sessions computed together: what is staged on Spark's disks at once.
 SESSIONS = 32
 #: A staged piece is megabytes: thousands of them in one Arrow batch would not fit in memory.
-_BY_BYTES = "spark.sql.execution.arrow.maxBytesPerBatch"
-_BYTES = "64m"
+_BATCHES = {
+    "spark.sql.execution.arrow.maxBytesPerBatch": "64m",
+    "spark.sql.execution.arrow.maxRecordsPerBatch": "100000",
+}
 
 
 class SparkEngine(LocalEngine):
@@ -51,7 +53,8 @@ class SparkEngine(LocalEngine):
         super().__init__(settings, now, chunk_records=chunk_records)
         self.spark = spark
         self.workers: SparkWorkers | None = None
-        spark.conf.set(_BY_BYTES, _BYTES)
+        for key, value in _BATCHES.items():
+            spark.conf.set(key, value)
         self._tables = SparkTables(spark, self.lake)
         self._tasks = tasks or int(spark.conf.get("spark.sql.shuffle.partitions"))
         self._sessions = sessions
