@@ -55,7 +55,7 @@ class SparkEngine(LocalEngine):
         self.workers: SparkWorkers | None = None
         for key, value in _BATCHES.items():
             spark.conf.set(key, value)
-        self._tables = SparkTables(spark, self.lake)
+        self._tables = SparkTables(spark, self.lake, settings.spark)
         self._tasks = tasks or int(spark.conf.get("spark.sql.shuffle.partitions"))
         self._sessions = sessions
 
