@@ -1,4 +1,4 @@
-"""The three jobs in a process that ends itself by SIGKILL: python -m tests.parity.killed POINT.
+"""The jobs, DBN to gold, in a process that kills itself: python -m tests.parity.killed POINT.
 
 POINT is one of `POINTS`, perhaps with a number behind a colon; without one nothing happens.
 """
@@ -44,7 +44,7 @@ def in_bronze(root: Path, number: int) -> None:
 
 
 def between_tables(root: Path, number: int) -> None:
-    """When so many tables of silver are replaced, and the others are not."""
+    """When so many tables are replaced, and the others are not."""
     _after(SparkTables, "replace", number, lambda *given: True, python)
 
 
@@ -92,8 +92,7 @@ def main() -> None:
     session.open_session(CONF)
     for job, given in (
         (jobs.dbn_to_bronze, files),
-        (jobs.bronze_to_silver, []),
-        (jobs.silver_to_gold, []),
+        (jobs.bronze_to_silver, ["--gold"]),
     ):
         sys.argv = [job.__name__, *given, "--config", config]
         job()
