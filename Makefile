@@ -70,6 +70,7 @@ bench: install
 	$(BIN)/python -m bench.live --write
 	$(BIN)/python -m bench.serving --write
 	$(BIN)/python -m bench.scoring --write
+	$(BIN)/python -m bench.spark --write
 
 lock:
 	@test -x $(BIN)/uv || { $(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install -q uv; }

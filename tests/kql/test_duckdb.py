@@ -170,6 +170,7 @@ def said_of(vectors: pl.DataFrame) -> dict[str, pl.DataFrame]:
         "gold.inference_scores_stream": [],
         "gold.inference_errors_stream": [],
         "bronze.gaps": [tables._gap(r) for _ in range(3)],
+        "gold.alerts_stream": [tables._alert(r) for _ in range(9)],
         "gold.parity": [tables._certificate(r, i) for i in range(5)],
     }
     for i, v in enumerate(vectors.drop("feature_vector", "lookback_spec").to_dicts()):

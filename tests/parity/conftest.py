@@ -14,27 +14,24 @@ from pyspark import SparkContext
 from spymaster.engines.spark.session import JARS, open_session
 from tests.jars import jars
 
-#: A driver that may hear 1 MB of results a job: rows of a session do not fit through.
-HEARS = "1m"
+CONF = {
+    "spark.master": "local[2]",
+    "spark.driver.memory": "2g",
+    # Minutes of the JVM's compiler would go into a few seconds' work.
+    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+    "spark.sql.shuffle.partitions": "4",
+    "spark.databricks.delta.snapshotPartitions": "1",
+    "spark.log.level": "ERROR",
+}
 
 
 @pytest.fixture(scope="module")
-def spark() -> Iterator[Any]:
+def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     with pytest.MonkeyPatch.context() as environment:
         folder = jars(Path(__file__).with_name("pom.xml"), "Spark", "spark-delta-kafka")
         environment.setenv(JARS, str(folder))
-        session = open_session(
-            {
-                "spark.master": "local[2]",
-                "spark.driver.memory": "2g",
-                # Minutes of the JVM's compiler would go into a few seconds' work.
-                "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
-                "spark.driver.maxResultSize": HEARS,
-                "spark.sql.shuffle.partitions": "4",
-                "spark.databricks.delta.snapshotPartitions": "1",
-                "spark.log.level": "ERROR",
-            }
-        )
+        warehouse = {"spark.sql.warehouse.dir": str(tmp_path_factory.mktemp("warehouse"))}
+        session = open_session({**CONF, **warehouse})
         yield session
         _stop(session)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any, Protocol
 
+from spymaster.bus.scope import PREFIX, from_scope
 from spymaster.errors import BusError
 from spymaster.settings import KafkaSettings
 
@@ -63,7 +64,12 @@ class Vault(Protocol):
 
 
 def from_vault(settings: Vault, who: str) -> str:
-    """A secret's text from Key Vault; BusError, which `who` begins, when it cannot be read."""
+    """A secret's text from Key Vault, or a Databricks scope (databricks://SCOPE).
+
+    BusError, which `who` begins, when it cannot be read.
+    """
+    if settings.vault.startswith(PREFIX):
+        return from_scope(settings.vault, settings.vault_secret, who)
     azure = azure_packages(who)
     client = azure.SecretClient(
         settings.vault,

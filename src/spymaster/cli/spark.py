@@ -43,13 +43,16 @@ Tasks = Annotated[
     int | None,
     typer.Option("--tasks", min=1, help="Tasks to spread contracts over; else Spark's setting."),
 ]
+Together = Annotated[
+    int, typer.Option("--together", min=1, help="Sessions computed side by side, at most.")
+]
 
 
-def _engine(settings: Settings, tasks: int | None = None) -> SparkEngine:
+def _engine(settings: Settings, tasks: int | None = None, together: int = 32) -> SparkEngine:
     from spymaster.engines.spark.engine import SparkEngine
     from spymaster.engines.spark.session import open_session
 
-    return SparkEngine(open_session(), settings, tasks=tasks)
+    return SparkEngine(open_session(), settings, tasks=tasks, sessions=together)
 
 
 def _dbn_to_bronze(files: SomeFiles = None, config: Config = None, root: Root = None) -> None:
@@ -70,6 +73,7 @@ def _bronze_to_silver(
     force: Force = False,
     gold: Gold = False,
     tasks: Tasks = None,
+    together: Together = 32,
     config: Config = None,
     root: Root = None,
 ) -> None:
@@ -78,7 +82,7 @@ def _bronze_to_silver(
     Example: hist__bronze_to_silver --root /lake --from 2024-01-08 --to 2024-02-02
     """
     layers = ("silver", "gold") if gold else ("silver",)
-    _sessions(layers, session, first, last, force, tasks, config, root)
+    _sessions(layers, session, first, last, force, tasks, together, config, root)
 
 
 def _silver_to_gold(
@@ -87,6 +91,7 @@ def _silver_to_gold(
     last: ToDate = None,
     force: Force = False,
     tasks: Tasks = None,
+    together: Together = 32,
     config: Config = None,
     root: Root = None,
 ) -> None:
@@ -94,7 +99,7 @@ def _silver_to_gold(
 
     Example: hist__silver_to_gold --root /lake --from 2024-01-08 --to 2024-02-02
     """
-    _sessions(("gold",), session, first, last, force, tasks, config, root)
+    _sessions(("gold",), session, first, last, force, tasks, together, config, root)
 
 
 def _sessions(
@@ -104,11 +109,12 @@ def _sessions(
     last: str | None,
     force: bool,
     tasks: int | None,
+    together: int,
     config: Any,
     root: str | None,
 ) -> None:
     dates = dates_of(session, first, last)
-    engine = _engine(Settings.load(config, root=root), tasks)
+    engine = _engine(Settings.load(config, root=root), tasks, together)
     engine.run((), layers=layers, from_bronze=True, dates=dates, force=force)
     summary(engine.report, layers)
     finish(engine.report, config, root)

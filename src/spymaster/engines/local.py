@@ -29,6 +29,7 @@ from spymaster.engines.repair_notes import repair_notes
 from spymaster.engines.session_feed import Progress
 from spymaster.engines.session_run import Outcome
 from spymaster.engines.show import check_gold_fits, show_session
+from spymaster.engines.spark_lock import wait_for_spark
 from spymaster.engines.stored import Stored
 from spymaster.engines.workers import Workers
 from spymaster.errors import LakeError, SessionError
@@ -120,6 +121,7 @@ class LocalEngine:
         with Lease(self.lake.place, self._run_id, self.now) as lease:
             self._leased = True
             try:
+                wait_for_spark(self.lake.place)
                 alone = not others_at_work(self.lake.place, HISTORY)
                 if lease.unfinished:
                     sweep(self.lake, lease.unfinished, loose=alone)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from spymaster.contracts import alerts, learning, scores, stream
 from spymaster.lake import delta, read
+from spymaster.lake.spark_files import unnamed
 from spymaster.lake.tables import Lake
 
 log = logging.getLogger(__name__)
@@ -23,7 +24,12 @@ SHARED = (
 )
 STREAMED = {t.name for t in stream.TABLES}
 #: Under a table's log: a commit of ours, and one of delta-rs, before they got their number.
-_LOOSE_COMMITS = ("_delta_log/.*.tmp", "_delta_log/*#*", "_delta_log/*.tmp")
+_LOOSE_COMMITS = (
+    "_delta_log/.*.tmp",
+    "_delta_log/*#*",
+    "_delta_log/*.tmp",
+    "_delta_log/.*.tmp.crc",
+)
 
 
 def sweep(
@@ -34,7 +40,8 @@ def sweep(
     Only for the holder of the lease, while nothing is being written: nobody else may be at these
     files. `tables`: the pipeline's own, beside those that pipelines share; None: all but a
     stream's, and what had not landed. `loose`: also commits without a number whosever they are;
-    else, in a shared table, only those that name a file of these runs.
+    else, in a shared table, only those that name a file of these runs. And what Spark had begun:
+    its files' names tell no run.
     """
     if lake.place.local is None or not tags:
         return 0
@@ -54,6 +61,9 @@ def sweep(
         commits = [p for pattern in _LOOSE_COMMITS for p in folder.glob(pattern)]
         found += [p for p in commits if loose or name not in SHARED or _names(p, tags)]
     if tables is None and loose:
+        for name in mine:
+            if name not in SHARED:
+                found += unnamed(lake, name)
         found += lake.place.local.glob("raw-dbn/*/*/*/.*")
         found += lake.place.local.glob("lake/.probe-*")
     for path in dict.fromkeys(found):

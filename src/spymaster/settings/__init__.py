@@ -10,6 +10,7 @@ from spymaster.settings.scoring import EndpointSettings, ScoringSettings
 from spymaster.settings.serving import ServingSettings
 from spymaster.settings.settings import Settings
 from spymaster.settings.sources import CONFIG_FILE, CONFIG_VARIABLE
+from spymaster.settings.spark import SparkSettings
 
 __all__ = [
     "CONFIG_FILE",
@@ -29,6 +30,7 @@ __all__ = [
     "ScoringSettings",
     "ServingSettings",
     "Settings",
+    "SparkSettings",
     "SplitSettings",
     "SymbolSettings",
     "UnderlierSettings",

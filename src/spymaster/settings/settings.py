@@ -22,6 +22,7 @@ from spymaster.settings.market import UnderlierSettings
 from spymaster.settings.scoring import ScoringSettings
 from spymaster.settings.serving import ServingSettings
 from spymaster.settings.sources import CONFIG_FILE, from_environment, from_file, merged
+from spymaster.settings.spark import SparkSettings
 from spymaster.settings.toml import lines
 
 DEFAULTS: Mapping[str, Any] = {
@@ -62,6 +63,7 @@ class Settings(Frozen):
     scoring: ScoringSettings = Field(default_factory=ScoringSettings)
     alerts: AlertsSettings = Field(default_factory=AlertsSettings)
     dashboard: DashboardSettings = DashboardSettings()
+    spark: SparkSettings = SparkSettings()
 
     @classmethod
     def load(cls, config: Path | None = None, **overrides: Any) -> Settings:

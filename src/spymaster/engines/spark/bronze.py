@@ -26,7 +26,7 @@ class BronzeFiles:
     def __init__(self, spark: Any, lake: Lake, settings: Settings, chunk_records: int) -> None:
         self._spark, self._lake, self._settings = spark, lake, settings
         self._chunk = chunk_records
-        self._tables = SparkTables(spark, lake)
+        self._tables = SparkTables(spark, lake, settings.spark)
 
     def run(
         self, rows: Sequence[Row], instruments: Instruments, now: int

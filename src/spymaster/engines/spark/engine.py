@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from itertools import groupby
 from typing import Any
 
@@ -20,6 +21,7 @@ from spymaster.engines.spark.bronze import BronzeFiles
 from spymaster.engines.spark.staged import rows_of
 from spymaster.engines.spark.tables import SparkTables
 from spymaster.engines.spark.workers import SparkWorkers, Wave
+from spymaster.engines.spark_lock import held_by_jvm
 from spymaster.errors import LakeError, SpymasterError
 from spymaster.market.sessions import Session
 from spymaster.settings import Settings
@@ -27,8 +29,10 @@ from spymaster.settings import Settings
 #: Sessions computed together: what is staged on Spark's disks at once.
 SESSIONS = 32
 #: A staged piece is megabytes: thousands of them in one Arrow batch would not fit in memory.
-_BY_BYTES = "spark.sql.execution.arrow.maxBytesPerBatch"
-_BYTES = "64m"
+_BATCHES = {
+    "spark.sql.execution.arrow.maxBytesPerBatch": "64m",
+    "spark.sql.execution.arrow.maxRecordsPerBatch": "100000",
+}
 
 
 class SparkEngine(LocalEngine):
@@ -49,10 +53,19 @@ class SparkEngine(LocalEngine):
         super().__init__(settings, now, chunk_records=chunk_records)
         self.spark = spark
         self.workers: SparkWorkers | None = None
-        spark.conf.set(_BY_BYTES, _BYTES)
-        self._tables = SparkTables(spark, self.lake)
+        for key, value in _BATCHES.items():
+            spark.conf.set(key, value)
+        self._tables = SparkTables(spark, self.lake, settings.spark)
         self._tasks = tasks or int(spark.conf.get("spark.sql.shuffle.partitions"))
         self._sessions = sessions
+
+    @contextmanager
+    def _lease(self) -> Iterator[None]:
+        first = not self._leased
+        with super()._lease(), ExitStack() as held:
+            if first:
+                held.enter_context(held_by_jvm(self.spark, self.lake.place))
+            yield
 
     def _bronze(self, rows: Sequence[Row]) -> None:
         started = time.perf_counter()

@@ -11,6 +11,7 @@ from spymaster.engines.spark.contract_task import contract_task
 from spymaster.engines.spark.extra import needed
 from spymaster.engines.spark.script import Script
 from spymaster.engines.spark.staged import SCHEMA
+from spymaster.engines.spark.tables import SparkTables
 from spymaster.lake import Lake
 from spymaster.market.sessions import session_dates
 from spymaster.stages.envelope import EVENT_COLUMNS
@@ -42,8 +43,8 @@ def _needed_events(spark: Any, lake: Lake, scripts: Sequence[Script]) -> Any:
     wanted = spark.createDataFrame([tuple(r[n] for n in names) for r in reads], READS)
     first, last = _dates(scripts)
     rows = (
-        spark.read.format("delta")
-        .load(lake.uri("bronze.mbo"))
+        SparkTables(spark, lake, scripts[0].settings.spark)
+        .read("bronze.mbo")
         .where(f.col("underlier").isin(sorted({r["underlier"] for r in reads})))
         .where(f.col("session_date").between(f.lit(first), f.lit(last)))
         .where(f.col("batch_id").isin(sorted({r["batch_id"] for r in reads})))

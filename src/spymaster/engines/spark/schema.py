@@ -47,12 +47,16 @@ def rows_ddl(table: Table, *more: str) -> str:
     return ", ".join([*(f"`{c.name}` {_TYPES[c.type]}" for c in table.columns), *more])
 
 
-def create_statement(table: Table, uri: str, properties: dict[str, Any]) -> str:
-    """CREATE TABLE of a contract at a place."""
+def create_statement(
+    table: Table, uri: str, properties: dict[str, Any], called: str | None = None
+) -> str:
+    """CREATE TABLE of a contract at a place; `called`: its name in a catalog, if it has one."""
     columns = ", ".join(column_ddl(c) for c in table.columns)
     cut = f" PARTITIONED BY ({', '.join(table.partition)})" if table.partition else ""
     told = ", ".join(f"{quoted(k)} = {quoted(str(v))}" for k, v in properties.items())
     return (
-        f"CREATE TABLE IF NOT EXISTS delta.`{uri}` ({columns}) USING DELTA{cut} "
-        f"COMMENT {quoted(table.meaning)}" + (f" TBLPROPERTIES ({told})" if told else "")
+        f"CREATE TABLE IF NOT EXISTS {called or f'delta.`{uri}`'} ({columns}) USING DELTA{cut}"
+        + (f" LOCATION {quoted(uri)}" if called else "")
+        + f" COMMENT {quoted(table.meaning)}"
+        + (f" TBLPROPERTIES ({told})" if told else "")
     )

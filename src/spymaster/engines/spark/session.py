@@ -21,6 +21,7 @@ _DELTA_CONF = {
     "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
 }
 _LOOPBACK = "127.0.0.1"
+_TASKS_A_CORE = 4
 
 
 def open_session(more: Mapping[str, str] | None = None) -> Any:
@@ -53,8 +54,11 @@ def _here() -> dict[str, str]:
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
         "spark.sql.session.timeZone": "UTC",
-        # By default Delta looks at a table's log in 50 tasks, with each commit.
-        "spark.databricks.delta.snapshotPartitions": "2",
+        # Spark and Delta are set for a cluster: 200 tasks an exchange, 50 to read a table's log.
+        "spark.sql.shuffle.partitions": str(_TASKS_A_CORE * (os.cpu_count() or 1)),
+        "spark.databricks.delta.snapshotPartitions": "1",
+        # The kernel is loaded once, before workers are forked, and not by each of them.
+        "spark.python.daemon.module": "spymaster.engines.spark.daemon",
     }
     if "SPARK_REMOTE" in os.environ or "DATABRICKS_RUNTIME_VERSION" in os.environ:
         return {}

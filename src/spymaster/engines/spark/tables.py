@@ -6,9 +6,12 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from spymaster.engines.spark.extra import needed
+from spymaster.engines.spark.names import Names
 from spymaster.engines.spark.schema import create_statement, quoted
 from spymaster.errors import LakeError
 from spymaster.lake import Lake, delta
+from spymaster.settings import SparkSettings
 
 #: Rows stay as they were given: a table is read back in the order of its files' rows.
 _AS_GIVEN = {"compression": "zstd", "optimizeWrite": "false", "maxRecordsPerFile": "0"}
@@ -20,8 +23,16 @@ _FORBIDDEN = ("enableDeletionVectors", "enableRowTracking", "enableChangeDataFee
 class SparkTables:
     """The lake's tables, written by Spark; `Lake` reads and checks what is there."""
 
-    def __init__(self, spark: Any, lake: Lake) -> None:
+    def __init__(self, spark: Any, lake: Lake, settings: SparkSettings | None = None) -> None:
         self._spark, self._lake = spark, lake
+        self._names = Names(spark, lake, settings or SparkSettings())
+
+    def read(self, name: str) -> Any:
+        """A table's rows, as a DataFrame."""
+        called = self._names.registered(name)
+        if called is not None:
+            return self._spark.read.table(called)
+        return self._spark.read.format("delta").load(self._lake.uri(name))
 
     def create(self, name: str) -> None:
         """Make the table from its contract, if there is none; LakeError if it is another."""
@@ -29,8 +40,9 @@ class SparkTables:
             table = self._lake.table(name)
             self._check_defaults()
             self._lake.place.make_folder(delta.folder(table))
+            called = self._names.prepared(name)
             self._spark.sql(
-                create_statement(table, self._lake.uri(name), dict(delta.properties(table)))
+                create_statement(table, self._lake.uri(name), dict(delta.properties(table)), called)
             )
         self._lake.open(name)
 
@@ -57,11 +69,14 @@ class SparkTables:
         stored = self._lake.transaction_version(name, app[0])
         if stored is not None and stored >= app[1]:
             return False
-        written = rows.write.format("delta").mode("append").options(**_AS_GIVEN)
-        written.option("txnAppId", app[0]).option("txnVersion", app[1])
+        options = {**_AS_GIVEN, "txnAppId": app[0], "txnVersion": str(app[1])}
         if info is not None:
-            written.option("userMetadata", json.dumps(info, separators=(",", ":")))
-        written.save(self._lake.uri(name))
+            options["userMetadata"] = json.dumps(info, separators=(",", ":"))
+        called = self._names.registered(name)
+        if called is not None:
+            rows.writeTo(called).options(**options).append()
+        else:
+            self._by_path(name, rows, "append", options)
         return True
 
     def replace(
@@ -75,13 +90,20 @@ class SparkTables:
         """Put rows in the place of whole sessions of an underlier, in one commit; its version."""
         self.create(name)
         where = f"underlier = {quoted(underlier)} AND session_date IN ({_listed(dates)})"
-        written = rows.write.format("delta").mode("overwrite").options(**_AS_GIVEN)
-        written.option("replaceWhere", where).option("userMetadata", json.dumps(info)).save(
-            self._lake.uri(name)
-        )
+        options = {**_AS_GIVEN, "userMetadata": json.dumps(info)}
+        called = self._names.registered(name)
+        if called is not None:
+            condition = needed("pyspark.sql.functions").expr(where)
+            rows.writeTo(called).options(**options).overwrite(condition)
+        else:
+            self._by_path(name, rows, "overwrite", {**options, "replaceWhere": where})
         version = self._lake.version(name)
         assert version is not None
         return version
+
+    def _by_path(self, name: str, rows: Any, mode: str, options: Mapping[str, str]) -> None:
+        writer = rows.write.format("delta").mode(mode).options(**options)
+        writer.save(self._lake.uri(name))
 
     def holds(self, name: str, underlier: str, dates: Iterable[str]) -> bool:
         """Has the table files of any of these sessions?"""
