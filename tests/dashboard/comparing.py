@@ -19,6 +19,19 @@ def assert_same(ours: list[Row], theirs: list[Row], where: object = "") -> None:
             assert same(a[name], b[name]), (where, i, name, a, b)
 
 
+def settled(rows: list[Row], by: str) -> list[Row]:
+    """Rows that were ranked `by` a computed number: those that only its last digits rank, by name.
+
+    Both answers may differ in these digits, and then rank two such rows each in its own way.
+    """
+
+    def place(row: Row) -> tuple[float, str]:
+        rest = {k: v for k, v in row.items() if not isinstance(v, float)}
+        return -float(f"{row[by]:.8e}"), repr(sorted(rest.items()))
+
+    return sorted(rows, key=place)
+
+
 def same(a: Any, b: Any) -> bool:
     if isinstance(a, float) and isinstance(b, float | int):
         return math.isclose(a, b, rel_tol=CLOSE, abs_tol=CLOSE)
