@@ -12,6 +12,7 @@ import pytest
 
 from spymaster.engines.local import LocalEngine
 from spymaster.engines.plan import Dates
+from spymaster.engines.session_run import TABLES
 from spymaster.engines.spark import workers
 from spymaster.engines.spark.engine import SparkEngine
 from spymaster.engines.spark.events import staged
@@ -19,6 +20,7 @@ from spymaster.engines.spark.tables import SparkTables
 from spymaster.lake import Lake
 from spymaster.lake.diff import diff
 from tests.e2e.scenes import rows, run
+from tests.parity.heard import Heard
 from tests.parity.scenarios import SCENARIOS
 
 pytestmark = [
@@ -51,7 +53,9 @@ def mixed(files: list[Path], tmp_path_factory: pytest.TempPathFactory, spark: An
     root = tmp_path_factory.mktemp("mixed")
     run(settings(root), [f for f in files if "20240109" not in f.name])
     engine = SparkEngine(spark, settings(root))
-    engine.bronze(files)
+    with Heard(spark) as heard:
+        engine.bronze(files)
+    assert_no_rows_in(heard, Lake(root), ["bronze.mbo"], spark)
     report = engine.run((), from_bronze=True, dates=Dates(SECOND, SECOND))
     assert [s.session_date for s in report.sessions] == [str(SECOND)]
     return root
@@ -119,7 +123,16 @@ def test_contracts_are_spread_over_tasks_by_one_exchange_and_one_sort(
 
     monkeypatch.setattr(workers, "staged", watched)
     engine = SparkEngine(spark, settings(tmp_path))
-    report = engine.run((), from_bronze=True, force=True)
+    read_here: set[str] = set()
+    for reader in ("scan", "batches"):
+        monkeypatch.setattr(Lake, reader, _noting(getattr(Lake, reader), read_here))
+    with Heard(spark) as heard:
+        report = engine.run((), from_bronze=True, force=True)
+    monkeypatch.undo()
+    made = [n for layer in TABLES.values() for n in layer]
+    # What later sessions know of earlier ones: a row a contract and day.
+    assert read_here & {"bronze.mbo", *made} == {"silver.contract_day", "silver.session_summary"}
+    assert_no_rows_in(heard, Lake(tmp_path), made, spark)
     assert not report.failed
     assert len(report.sessions) == 2
     found = diff(local, tmp_path)
@@ -134,6 +147,40 @@ def test_contracts_are_spread_over_tasks_by_one_exchange_and_one_sort(
         assert "FlatMapGroupsInArrow" in plan
     print("tasks with work, pass by pass:", engine.workers.used)
     assert min(engine.workers.used) >= 2
+
+
+def _noting(real: Any, names: set[str]) -> Any:
+    def noted(self: Lake, name: str, *given: Any, **more: Any) -> Any:
+        names.add(name)
+        return real(self, name, *given, **more)
+
+    return noted
+
+
+#: Bytes that a task may tell of itself: its metrics, a few facts; one that writes, of its files.
+A_TASK, A_WRITER = 12_500, 16_000
+
+
+def assert_no_rows_in(heard: Heard, lake: Lake, made: list[str], spark: Any) -> None:
+    """No stage sent a table's rows.
+
+    That those of any large table would be seen, even four tasks sharing them, is tried.
+    """
+    assert heard.stages
+    print(len(heard.stages), "stages sent", heard.sent, "bytes of results; the most by a task:")
+    for s in sorted(heard.stages, key=lambda s: -s.a_task)[:5]:
+        print("  ", s)
+    sizes = {name: lake.scan(name).nbytes for name in made}
+    large = {name for name, size in sizes.items() if size > 300_000}
+    for name in made:
+        with Heard(spark) as control:
+            SparkTables(spark, lake).read(name).repartition(4).collect()
+        most = max(s.a_task for s in control.stages if s.tasks == 4)
+        print(f"   {name}: {sizes[name]} bytes; collected, a task would send {most:.0f}")
+        assert name not in large or most > A_TASK, name
+    assert large, sizes
+    for s in heard.stages:
+        assert s.a_task < (A_WRITER if s.name.startswith("save at") else A_TASK), s
 
 
 def _engine(root: Path, name: str) -> tuple[str, ...]:
