@@ -28,7 +28,7 @@ def bar(n: int, value: float | None, date: str = "2024-01-08", **more: Any) -> R
     told = {"contract_id": "ES.FUT.202403", "underlier": "ES", "instrument_type": "FUT", **more}
     return Reading(
         told["contract_id"], told["contract_id"], told["underlier"], told["instrument_type"],
-        date, start, end, str(end), True, {"ofi": value},
+        date, start, end, str(end), True, {"ofi": value}, end,
     )  # fmt: skip
 
 
@@ -255,3 +255,11 @@ def test_a_default_rule_is_changed_by_one_line() -> None:
     assert not loaded.alerts.rule["ofi_spike"].enabled
     assert loaded.alerts.rule["ofi_spike"].condition == "anomaly"
     assert len(loaded.alerts.rule) == 7
+
+
+def test_a_bar_that_says_it_ends_long_after_its_message_makes_nothing_forgotten() -> None:
+    memory = Memory([Rule("r", RuleSettings(what="ofi", value=1, cool_down_s=7 * 86_400))])
+    assert memory.see(bar(0, 5.0))
+    far = replace(bar(30 * 24 * HOUR, 0.0, contract_id="stray"), told_at=bar(1, 0.0).end)
+    memory.see(far)
+    assert memory.see(bar(2, 5.0)) == [], "its cool-down goes on"

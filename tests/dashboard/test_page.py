@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, Route
 
 from spymaster.anomaly import series_decompose_anomalies
 from spymaster.contracts.event import BAR_NS
@@ -89,6 +89,36 @@ def test_every_bar_that_was_published_is_a_candle(
         assert volume == [row["buy_volume"] for row in feed.of(MAIN)]
         ofi = [y for _, y in look.series("features", f"feature:ofi/{MAIN}")]
         assert ofi == [row["ofi"] for row in feed.of(MAIN)]
+
+
+def test_a_state_that_did_not_arrive_is_asked_for_again(
+    browser: Browser, dashboard: str, feed: Feed
+) -> None:
+    asked = []
+
+    def lost(route: Route) -> None:
+        asked.append(route.request.url)
+        if len(asked) == 1:
+            route.fulfill(body="null", content_type="application/json")
+        else:
+            route.continue_()
+
+    with looking(browser) as look:
+        look.page.route("**/told/*", lost)
+        look.open(dashboard)
+        assert candles(look) == [as_candle(row) for row in feed.of(MAIN)]
+    assert len(set(asked)) == len(asked) >= 2
+
+
+def test_a_browser_without_idle_callbacks_draws_what_is_out_of_sight(
+    browser: Browser, dashboard: str
+) -> None:
+    """Safari has none."""
+    with looking(browser, viewport={"width": 390, "height": 640}) as look:
+        look.page.add_init_script("window.requestIdleCallback = window.cancelIdleCallback = null")
+        look.open(dashboard)
+        look.until("spymaster.rates.chart?.getOption()?.series?.length")
+        look.until("!spymaster.drawing.owed.size")
 
 
 def test_a_value_changed_in_the_topic_is_that_number_in_the_chart_and_seen(

@@ -14,6 +14,8 @@ from spymaster.alerts.watch import Watch
 SESSIONS = 2
 #: A subject that was not heard of for so long is let go of; it is looked for once an hour.
 _FORGOTTEN_NS, _HOUR_NS = 86_400 * 10**9, 3_600 * 10**9
+#: A bar does not end so long after its message: one that says so is somebody's mistake.
+_AHEAD_NS = _HOUR_NS
 
 
 @dataclass
@@ -51,7 +53,7 @@ class Memory:
 
     def see(self, r: Reading) -> list[dict[str, Any]]:
         """The alerts of one more reading."""
-        self._let_go(_lane(r), r.end)
+        self._let_go(_lane(r), min(r.end, r.told_at + _AHEAD_NS))
         if not self._last.setdefault(r.subject, Last(r.end - 1, [])).is_new(r):
             return []
         sessions = self._sessions.setdefault(r.underlier, [])

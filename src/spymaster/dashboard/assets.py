@@ -45,7 +45,8 @@ class Assets:
 
     def _keep(self, key: tuple[str, str], start: dict[str, Any], body: bytes) -> None:
         lasting = b"max-age" in dict(start.get("headers", ())).get(b"cache-control", b"")
-        if start.get("status") == 200 and lasting and self._bytes + len(body) <= _MOST_BYTES:
+        fits = key not in self._kept and self._bytes + len(body) <= _MOST_BYTES
+        if start.get("status") == 200 and lasting and fits:
             self._bytes += len(body)
             self._kept[key] = start, body
 

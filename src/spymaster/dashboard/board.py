@@ -222,7 +222,7 @@ class Board:
         if tile.kind in ("table", "curve"):
             contracts = ()
         if tile.id == ALERTS:  # of a feed's silence they are told by another clock, at any time
-            end = _EVER
+            start, end = 0, _EVER
         # What a model says of the last bar is of its very end.
         view = View(start, max(end, start + BAR_NS) + 1, seen.underlier, contracts, values)
         frames = self._frame(seen.state, seen.underlier, seen.date)

@@ -203,7 +203,7 @@ class Hub:
     async def _look_for_alerts(self) -> None:
         """They are published in the lake alone: whoever watches commits every few seconds."""
         try:
-            version = await self._work(self.board.history.version, ALERTS)
+            version = await asyncio.to_thread(self.board.history.version, ALERTS)
         except Exception:
             log.exception("alerts cannot be looked for")
             return

@@ -53,7 +53,6 @@ class _Watching:
 
     def __init__(self, terminal: Terminal, hub: Hub, state: State) -> None:
         self._terminal, self._hub, self._state = terminal, hub, state
-        self._first = True
         terminal.on("join", self._join)
         terminal.on("zoom", self._zoom)
         terminal.on("pause", lambda: hub.pause(terminal))

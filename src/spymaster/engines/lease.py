@@ -9,6 +9,7 @@ import fcntl
 import json
 import os
 import socket
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +20,7 @@ from spymaster.errors import LakeError
 from spymaster.lake.place import Place
 
 HISTORY = "history"
+_TRIES, _MOMENT_S = 20, 0.01
 
 
 def lease_file(pipeline: str) -> str:
@@ -54,16 +56,14 @@ class Lease:
             file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+", encoding="utf-8")
         except OSError as e:
             raise LakeError(f"{path}: cannot be written ({e.strerror or e}).") from e
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        if not _taken(file):
             told = self._read(file)
             file.close()
             raise LakeError(
                 f"{self._place.root}: another {_called(self._pipeline)} is at work on this root: "
                 f"{_holder(told)}. One writer at a time is allowed; wait until it ends, or stop "
                 "it. Nothing was changed."
-            ) from None
+            )
         before = self._read(file)
         self.unfinished = list(before.get("unfinished", []))
         if "owner" in before and before.get("ended") is None:
@@ -152,6 +152,17 @@ class Lease:
             raise LakeError(
                 f"{self._place.uri(self._path)}: cannot be written ({e.strerror or e})."
             ) from e
+
+
+def _taken(file: TextIO) -> bool:
+    """The lock, now or in a moment: who asks whether others are at work holds it for an instant."""
+    for _ in range(_TRIES):
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except OSError:
+            time.sleep(_MOMENT_S)
+    return False
 
 
 def others_at_work(place: Place, pipeline: str) -> bool:

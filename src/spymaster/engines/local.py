@@ -129,6 +129,7 @@ class LocalEngine:
                 yield
                 if self.report.failed:
                     # Whatever failed may have left files; nothing is being written any more.
+                    alone = not others_at_work(self.lake.place, HISTORY)
                     sweep(self.lake, [self._run_id], loose=alone)
                 else:
                     compact(self.lake, self.now())

@@ -37,13 +37,15 @@ class Kept:
     def __init__(self, url: str, timeout_s: float) -> None:
         parts = urlsplit(url)
         host, self._path = parts.hostname or "", parts.path.rstrip("/")
+        # Without a port, http.client would look for one in an IPv6 address.
+        port = parts.port or (443 if parts.scheme == "https" else 80)
         self._open: http.client.HTTPConnection
         if parts.scheme == "https":
             self._open = http.client.HTTPSConnection(
-                host, parts.port, timeout=timeout_s, context=ssl.create_default_context()
+                host, port, timeout=timeout_s, context=ssl.create_default_context()
             )
         else:
-            self._open = http.client.HTTPConnection(host, parts.port, timeout=timeout_s)
+            self._open = http.client.HTTPConnection(host, port, timeout=timeout_s)
 
     def send(
         self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]

@@ -4,6 +4,10 @@ import { reads } from "./layout.js";
 const SOON_MS = 500;
 const NEAR_PX = 40;
 
+// Safari has no idle callbacks: there, soon.
+const whenIdle = window.requestIdleCallback?.bind(window) ?? ((draw) => setTimeout(draw, 50));
+const notWhenIdle = window.cancelIdleCallback?.bind(window) ?? clearTimeout.bind(window);
+
 const below = (el) => el.getBoundingClientRect().top > window.innerHeight + NEAR_PX;
 
 export class Drawing {
@@ -19,7 +23,7 @@ export class Drawing {
 
   close() {
     this.sight.disconnect();
-    cancelIdleCallback(this.idle);
+    notWhenIdle(this.idle);
     cancelAnimationFrame(this.frame);
   }
 
@@ -91,8 +95,8 @@ export class Drawing {
   // What is out of sight, a pane at a time.
   rest() {
     // One that waits is left to: bars that come fast must not put it off for ever.
-    if (!this.owed.size || this.idle) return;
-    this.idle = requestIdleCallback(() => {
+    if (!this.owed.size || this.idle || !this.terminal.meta) return;
+    this.idle = whenIdle(() => {
       this.idle = 0;
       const [pane] = this.owed;
       if (pane && this.terminal.meta) this.one(pane);

@@ -41,7 +41,7 @@ export class Terminal {
     this.letters = new Letters((told, later) => {
       this.full(told);
       later.forEach((change) => this.delta(change));
-    });
+    }, () => this.join());
     this.onTheme = () => this.setTheme(this.state.theme);
     this.system.addEventListener("change", this.onTheme);
     this.onKey = (e) => press(this, e);

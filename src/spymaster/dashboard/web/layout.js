@@ -62,7 +62,8 @@ export function build(t) {
         subject: { write: (v) => `<b>${escape(v)}</b>` },
         rule: {
           write: (v, i, rows) =>
-            `<b class="${SEVERITIES[rows.severity[i]]}" title="${escape(alertTitle(rows, i))}">${escape(v)}</b>`,
+            `<b class="${SEVERITIES[rows.severity[i]]}" title="${escape(alertTitle(rows, i))}">` +
+            `${escape(v)}</b> <small>${escape(rows.severity[i])}</small>`,
         },
         value: { num: true, unit: "" } },
       { most: 12, click: (i, rows) => t.view.goTo(rows.at[i], rows.contract_id[i]) }),

@@ -1,8 +1,11 @@
 // Whole states come by HTTP, what changes since by the socket: kept in their order here.
 
+const AGAIN_MS = 1000;
+
 export class Letters {
-  constructor(open) {
+  constructor(open, ask) {
     this.open = open; // told => it is drawn
+    this.ask = ask; // asks the server for a state anew
     this.ticket = "";
     this.announced = false;
     this.later = [];
@@ -24,7 +27,12 @@ export class Letters {
     this.ticket = ticket;
     this.later = [];
     const told = await asked.catch(() => null);
-    if (ticket !== this.ticket || !told) return;
+    if (ticket !== this.ticket) return;
+    if (!told) {
+      // The way to the server failed, and a letter is there once: only a new one can be read.
+      setTimeout(() => ticket === this.ticket && this.ask(), AGAIN_MS);
+      return;
+    }
     const later = this.later;
     this.later = null;
     this.open(told, later);

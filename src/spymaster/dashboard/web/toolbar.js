@@ -18,7 +18,7 @@ const POINTER = [
   ["Drag", "move in time; on a touch screen, with one finger"],
   ["Wheel", "zoom, on the price; Ctrl and wheel on the other panes; two fingers on a touch screen"],
   ["Double click", "the live edge, or the whole session"],
-  ["Click on a row", "of movers: draw that contract; of anomalies: go there"],
+  ["Click on a row", "of movers: draw that contract; of anomalies or alerts: go there"],
 ];
 
 export function skeleton() {
