@@ -97,11 +97,12 @@ CALIBRATION = Tile(
     kind="curve",
     query=_JUDGED.unpivot("place", outcome=OUTCOMES, said=_PROBABILITIES)
     .extend(
-        bin=either(_TENTH > 9.0, 9.0, _TENTH) / 10.0,
+        # Whole until they are grouped: a division may differ in its last digit from row to row.
+        tenth=either(_TENTH > 9.0, 9.0, _TENTH),
         weighed=col("said") * col("weight"),
         hit=either(col("label").equals(col("outcome")), col("weight"), 0.0),
     )
-    .group(*_MODEL, "outcome", "bin")
+    .group(*_MODEL, "outcome", "tenth")
     .get(
         vectors=count(),
         episodes=total(col("weight")),
@@ -111,9 +112,9 @@ CALIBRATION = Tile(
     .keep(
         *_MODEL,
         "outcome",
-        "bin",
-        "vectors",
-        "episodes",
+        bin=col("tenth") / 10.0,
+        vectors=col("vectors"),
+        episodes=col("episodes"),
         said=col("weighed") / col("episodes"),
         happened=col("hits") / col("episodes"),
     )
