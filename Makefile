@@ -50,7 +50,7 @@ dashboard: install
 test: debian install
 	@$(BIN)/python -c 'from spymaster.engines.warm import warm_up; warm_up()' & \
 	$(MAKE) --no-print-directory check && wait
-	$(BIN)/python -m pytest -n 3 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-fast: install
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
