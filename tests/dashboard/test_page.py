@@ -188,7 +188,7 @@ def test_what_was_chosen_is_in_the_address_and_comes_back(browser: Browser, dash
         look.page.check(f"[data-kind=contract][value='{MAIN}']")
         look.until("spymaster.meta.contracts.length === 2")
         look.page.keyboard.press("Escape")
-        look.page.focus("body")
+        assert look.ask("document.activeElement.className") == "sm-more", "the focus goes back"
         for key in ("+", "+", "+", "ArrowLeft", "ArrowLeft", "t"):
             look.page.keyboard.press(key)
         look.page.select_option("[data-parameter=measure]", "depth")

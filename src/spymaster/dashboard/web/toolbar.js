@@ -103,6 +103,8 @@ export function wire(t) {
   }
 
   function close() {
+    // What is hidden keeps the focus until the next frame, and a field keeps keys to itself.
+    if (compare.contains(document.activeElement)) $(".sm-more").focus({ preventScroll: true });
     compare.hidden = true;
     keys.hidden = true;
   }
